@@ -1,0 +1,1 @@
+"""Where it runs: the command, the embedded stack, the serving process."""

@@ -1,0 +1,1 @@
+"""The embedded stack: real servers, child processes of one supervisor."""

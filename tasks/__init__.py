@@ -1,0 +1,1 @@
+"""How each step is done: verbs are files, nouns are folders."""

@@ -1,0 +1,1 @@
+"""What everybody agrees on: forms, records, errors, manifest. Pydantic only."""

@@ -1,0 +1,213 @@
+"""The forms: what a retraining does, one form a step.
+
+`RetrainConfig` is the parameter of the flow, hence the form in the Prefect UI; the sentence under a field is its help
+text there. Every default works on `data/digits.parquet`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Form(BaseModel):
+    """A frozen set of choices; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class IngestConfig(Form):
+    """Where the data lie and how they are split."""
+
+    source: Annotated[str, Field(min_length=1)] = "data/digits.parquet"
+    """A path, s3:// or http(s):// address of a file or a folder."""
+    format: Literal["auto", "csv", "parquet", "jsonl", "npz", "idx", "images", "text"] = "auto"
+    """How the source is written; auto looks at names and first bytes."""
+    target: str = ""
+    """The column to predict; empty takes 'label', else 'target', else the last column."""
+    task: Literal["auto", "classification", "regression"] = "auto"
+    """What kind of answer; auto regards whole numbers of at most 100 values, words and booleans as classes."""
+    features: tuple[str, ...] = ()
+    """The columns to predict from; empty takes all others."""
+    exclude: tuple[str, ...] = ()
+    """Columns to leave out."""
+    missing: Literal["error", "mean", "drop"] = "error"
+    """What to do with empty cells: refuse the data, fill with the training mean, or drop the row."""
+    split_by: Literal["random", "hash", "time", "given"] = "random"
+    """How rows find their side: by seed, by content (stable when data are appended), by time, or as the source says."""
+    time_column: str = ""
+    """The column that orders the rows under split_by=time: the latest are the test split."""
+    validation_share: Share = 0.15
+    """Share of the rows that choose between candidates."""
+    test_share: Share = 0.15
+    """Share of the rows that are read once, for the winner."""
+    max_bytes: Annotated[int, Field(gt=0)] = 100 * 2**30
+    """Refuse sources larger than this, in bytes."""
+
+    @model_validator(mode="after")
+    def _rows_are_left_to_train_on(self) -> "IngestConfig":
+        held_out = self.validation_share + self.test_share
+        if held_out >= 1:
+            raise ValueError(
+                f"validation_share + test_share is {held_out:g}, but must be below 1: rows to train on must be left"
+            )
+        if self.split_by == "time" and not self.time_column:
+            raise ValueError("time_column is empty, but split_by=time needs one: name the column that orders the rows")
+        return self
+
+
+class TrainConfig(Form):
+    """Which network is trained, and how."""
+
+    family: Literal["linear", "mlp", "cnn", "resnet", "rnn", "transformer", "custom"] = "mlp"
+    """The architecture; custom calls the function at import_path."""
+    import_path: str = ""
+    """For family custom: 'package.module:function' that returns a torch module."""
+    hidden_sizes: tuple[Annotated[int, Field(gt=0, le=65536)], ...] = (64, 32)
+    """Widths of the hidden layers (cnn, resnet: channels; rnn, transformer: width of each layer)."""
+    cell: Literal["lstm", "gru"] = "lstm"
+    """For family rnn: the recurrent cell."""
+    dropout: Share = 0.0
+    """Share of hidden units dropped while training."""
+    epochs: Annotated[int, Field(gt=0)] = 40
+    """Most passes over the training split."""
+    batch_size: Annotated[int, Field(ge=0)] = 64
+    """Rows in a gradient step; 0 takes them all (gradient descent)."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "adam"
+    """The update rule."""
+    learning_rate: Annotated[float, Field(gt=0)] = 0.003
+    """Step size at the start; it falls to zero along a cosine."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """How the step size moves over the epochs."""
+    l2: Annotated[float, Field(ge=0)] = 0.0
+    """Weight decay."""
+    loss: Literal["auto", "mse", "cross_entropy", "bce"] = "auto"
+    """What is minimised; auto takes cross_entropy for classes and mse for numbers."""
+    stop_loss: Annotated[float, Field(ge=0)] | None = None
+    """Stop when the training loss is this low; empty never does."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Stop after so many epochs without a better validation loss; 0 never does."""
+    engine: Literal["local", "torchrun"] = "local"
+    """Where the loop runs: in this process, or in several under torchrun."""
+    workers: Annotated[int, Field(gt=0, le=64)] = 1
+    """Processes for engine torchrun."""
+
+    @model_validator(mode="after")
+    def _custom_names_its_function(self) -> "TrainConfig":
+        if self.family == "custom" and ":" not in self.import_path:
+            raise ValueError(
+                f"import_path is {self.import_path!r}, but family custom needs 'package.module:function': name one"
+            )
+        return self
+
+
+class PruneConfig(Form):
+    """How much of the trained model is cut away."""
+
+    ratios: tuple[float, ...] = (0.25, 0.5)
+    """Shares of channels (or weights) to remove, one candidate each; empty skips pruning."""
+    method: Literal["channels", "magnitude"] = "channels"
+    """channels makes a smaller network; magnitude zeroes the smallest weights, which pays in transit."""
+    finetune_epochs: Annotated[int, Field(ge=0)] = 10
+    """Passes over the training split after the cut."""
+    distill: bool = False
+    """Let the dense model teach the pruned one."""
+
+    @field_validator("ratios")
+    @classmethod
+    def _ratios_leave_something(cls, ratios: tuple[float, ...]) -> tuple[float, ...]:
+        for i, ratio in enumerate(ratios):
+            if not 0 < ratio < 1:
+                raise ValueError(f"ratios[{i}] is {ratio}, but must lie in (0, 1): 0.9 removes nine channels of ten")
+        if len(set(ratios)) < len(ratios):
+            raise ValueError(f"ratios is {list(ratios)}, but must not repeat: each is one candidate")
+        return ratios
+
+
+class ExportConfig(Form):
+    """How the ONNX file is written."""
+
+    opset: Annotated[int, Field(ge=18, le=23)] = 20
+    """Version of the ONNX operators."""
+
+
+class QuantizeConfig(Form):
+    """Which number formats are tried."""
+
+    schemes: tuple[Literal["none", "dynamic", "static"], ...] = ("none", "dynamic", "static")
+    """none keeps fp32; dynamic and static are int8. One candidate for each graph and scheme."""
+    calibration_samples: Annotated[int, Field(gt=0)] = 256
+    """Training rows that set the ranges of static int8."""
+
+    @field_validator("schemes")
+    @classmethod
+    def _fp32_is_measured(cls, schemes: tuple[str, ...]) -> tuple[str, ...]:
+        if "none" not in schemes:
+            raise ValueError(
+                f"schemes is {list(schemes)}, but must hold 'none': fp32 is what the others are held against"
+            )
+        if len(set(schemes)) < len(schemes):
+            raise ValueError(f"schemes is {list(schemes)}, but must not repeat: each is one candidate")
+        return schemes
+
+
+class EvaluateConfig(Form):
+    """The budget a candidate must keep, and the gate a version must pass."""
+
+    max_drop: Annotated[float, Field(ge=0)] = 1.0
+    """Most loss against dense fp32: percentage points of accuracy, or per cent of RMSE."""
+    max_size_bytes: Annotated[int, Field(gt=0)] | None = None
+    """Largest file; empty allows any."""
+    max_p95_ms: Annotated[float, Field(gt=0)] | None = None
+    """Slowest p95 latency in milliseconds; empty allows any."""
+    threads: Annotated[int, Field(gt=0, le=256)] = 1
+    """ONNX Runtime threads while latency is measured."""
+    batch_size: Annotated[int, Field(gt=0, le=65536)] = 1
+    """Rows of a request while latency is measured."""
+    min_metric: float | None = None
+    """The gate: least test accuracy (0 to 1), or largest test RMSE in the target's unit; empty lets all pass."""
+
+
+class PublishConfig(Form):
+    """Where the version goes."""
+
+    bucket: str = ""
+    """The S3 bucket; empty takes INGOT_BUCKET."""
+    prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+/)*$")] = ""
+    """Put before every key; ends with a slash."""
+
+
+class PromoteConfig(Form):
+    """When the new version becomes champion."""
+
+    policy: Literal["if_better", "always", "never"] = "if_better"
+    """if_better compares with the champion, re-scored on the same test split."""
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    """How much better it must be: percentage points of accuracy, or per cent of RMSE."""
+
+
+class RetrainConfig(Form):
+    """Everything one retraining does."""
+
+    model_name: ModelName = "digits"
+    """Name of the experiment, the registered model and the served model."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Makes splits, weights and batches repeatable."""
+    ingest: IngestConfig = IngestConfig()
+    """Where the data lie and how they are split."""
+    train: TrainConfig = TrainConfig()
+    """Which network is trained, and how."""
+    prune: PruneConfig = PruneConfig()
+    """How much of the trained model is cut away."""
+    export: ExportConfig = ExportConfig()
+    """How the ONNX file is written."""
+    quantize: QuantizeConfig = QuantizeConfig()
+    """Which number formats are tried."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """The budget a candidate must keep, and the gate a version must pass."""
+    publish: PublishConfig = PublishConfig()
+    """Where the version goes."""
+    promote: PromoteConfig = PromoteConfig()
+    """When the new version becomes champion."""

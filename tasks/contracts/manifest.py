@@ -1,0 +1,96 @@
+"""What lies in S3 for a published version: manifest, journal entry, pointer.
+
+Each travels in a DSSE envelope (`stores.signing`). The journal is the truth; the pointer is a hint that may lag
+behind the journal and never leads it.
+"""
+
+from typing import Any, Literal
+
+from tasks.contracts.artifacts import Artifact, Gate
+from tasks.contracts.record import Record, canonical_json, sha256_hex
+from tasks.contracts.signature import Signature
+
+MANIFEST_TYPE = "application/vnd.ingot.manifest+json"
+JOURNAL_TYPE = "application/vnd.ingot.journal+json"
+POINTER_TYPE = "application/vnd.ingot.pointer+json"
+
+
+class File(Record):
+    """One file of a version, by its place in the folder that `ingot pull` writes."""
+
+    path: str
+    artifact: Artifact
+
+
+class GoldenBatch(Record):
+    """Raw rows and the answers they must get: replayed before a version may serve."""
+
+    inputs: dict[str, list[Any]]
+    """Tensor name to nested lists, as V2 JSON `data` before flattening."""
+    outputs: dict[str, list[Any]]
+    tolerance: float = 1e-4
+    """Largest allowed difference of a probability, or of a value relative to its size."""
+
+
+class Lineage(Record):
+    """Where a version comes from."""
+
+    data_digest: str
+    config_digest: str
+    code_digest: str
+    seed: int
+    git_sha: str = ""
+    mlflow_run_id: str = ""
+    flow_run_id: str = ""
+    dataset_uri: str = ""
+
+
+class Manifest(Record):
+    """Everything about one version that whoever serves or checks it needs."""
+
+    format: Literal[1] = 1
+    model: str
+    run_key: str
+    candidate: str
+    metric_name: Literal["accuracy", "rmse"]
+    files: tuple[File, ...]
+    signature: Signature
+    metrics: dict[str, float]
+    gate: Gate
+    golden: GoldenBatch
+    lineage: Lineage
+    created_at: str
+    """UTC, ISO 8601."""
+
+
+class JournalEntry(Record):
+    """One line of a model's history; entry n+1 names the digest of entry n."""
+
+    seq: int
+    previous_sha256: str
+    """Digest of the previous entry's envelope; 64 zeros for the first."""
+    action: Literal["publish", "promote", "rollback"]
+    version: str
+    manifest: str
+    """SHA-256 of the manifest's payload: its name under `manifests/`."""
+    run_key: str
+    actor: str
+    reason: str
+    time: str
+
+
+class Pointer(Record):
+    """Which version an alias means."""
+
+    seq: int
+    version: str
+    manifest: str
+
+
+def run_key(model: str, data_digest: str, config_digest: str, code_digest: str, seed: int) -> str:
+    """The name of a result before it exists: the same key means the same version.
+
+    >>> run_key("digits", "d", "c", "k", 0) == run_key("digits", "d", "c", "k", 0)
+    True
+    """
+    return sha256_hex(canonical_json([model, data_digest, config_digest, code_digest, seed]))

@@ -1,0 +1,1 @@
+"""Network families, built from an architecture record; a network file holds one of them whole."""

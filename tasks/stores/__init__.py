@@ -1,0 +1,1 @@
+"""What outlives a run: S3 objects, the journal, MLflow runs and versions."""
