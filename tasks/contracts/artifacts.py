@@ -24,7 +24,13 @@ class Run(Record):
 
     model_name: str
     seed: int
+    config_digest: str
+    """Of the forms that shape the result."""
+    code_digest: str
     mlflow_run_id: str
+    bucket: str = ""
+    """Where its artifacts go; empty takes INGOT_BUCKET."""
+    prefix: str = ""
     flow_run_id: str = ""
     flow_run_url: str = ""
 

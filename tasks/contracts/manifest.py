@@ -87,10 +87,10 @@ class Pointer(Record):
     manifest: str
 
 
-def run_key(model: str, data_digest: str, config_digest: str, code_digest: str, seed: int) -> str:
+def key_of(model: str, data_digest: str, config_digest: str, code_digest: str, seed: int) -> str:
     """The name of a result before it exists: the same key means the same version.
 
-    >>> run_key("digits", "d", "c", "k", 0) == run_key("digits", "d", "c", "k", 0)
+    >>> key_of("digits", "d", "c", "k", 0) == key_of("digits", "d", "c", "k", 0)
     True
     """
     return sha256_hex(canonical_json([model, data_digest, config_digest, code_digest, seed]))
