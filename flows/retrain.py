@@ -1,0 +1,53 @@
+"""The retraining flow: one challenger out of fresh data."""
+
+from prefect import flow, unmapped
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.tracked_run import tracked_run
+from tasks.contracts.artifacts import ModelVersion
+from tasks.contracts.config import RetrainConfig
+from tasks.evaluate import evaluate
+from tasks.export import export
+from tasks.ingest import ingest
+from tasks.promote import promote
+from tasks.prune import prune
+from tasks.publish import publish
+from tasks.quantize import quantize
+from tasks.stores.versions import published_before
+from tasks.train import train
+
+
+# One worker: training uses every core by itself, and dropout draws from the one generator of the process.
+@flow(
+    name="retrain",
+    flow_run_name="retrain-{config.model_name}-seed-{config.seed}",
+    task_runner=ThreadPoolTaskRunner(max_workers=1),
+)
+def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
+    """Make one challenger out of fresh data, and promote it if it earns it.
+
+    Args:
+        config: Every knob of the run.
+    """
+    with tracked_run(config) as run:
+        dataset = ingest(config.ingest, run)
+        if known := published_before(dataset, run):
+            return known
+        dense = train(dataset, config.train, run)
+        pruned = prune.map(
+            unmapped(dense),
+            ratio=config.prune.ratios,
+            dataset=unmapped(dataset),
+            config=unmapped(config.prune),
+            training=unmapped(config.train),
+            run=unmapped(run),
+        )
+        graphs = export.map([dense, *pruned], unmapped(dataset), unmapped(config.export), unmapped(run))
+        candidates = [
+            quantize.submit(graph, scheme, dataset, config.quantize, run)
+            for graph in graphs
+            for scheme in config.quantize.schemes
+        ]
+        verdict = evaluate(candidates, dataset, config.evaluate, run)
+        challenger = publish(verdict, dataset, run)
+        return promote(challenger, verdict, dataset, config.promote, run)

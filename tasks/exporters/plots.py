@@ -1,0 +1,70 @@
+"""Plots of one run, each a matplotlib figure. No pyplot: its global state is not safe in Prefect's threads."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tasks.contracts.artifacts import Measurement
+
+SIZE_INCHES = (6.4, 4.2)
+MOST_CLASSES_WITH_NUMBERS = 20
+
+
+def learning_curve(train: Sequence[float], validation: Sequence[float]) -> Figure:
+    """Loss by epoch, on both splits."""
+    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+    axes = figure.subplots()
+    epochs = np.arange(1, len(train) + 1)
+    axes.plot(epochs, train, label="train")
+    axes.plot(epochs, validation, label="validation")
+    axes.set(xlabel="epoch", ylabel="loss", title="Learning curve")
+    if min(*train, *validation) > 0:
+        axes.set_yscale("log")
+    axes.legend()
+    return figure
+
+
+def confusion_matrix(counts: np.ndarray, labels: Sequence[object]) -> Figure:
+    """Rows are the truth, columns the answers; each row is shaded by its share."""
+    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, label="share of the true class")
+    axes.set(xlabel="answered", ylabel="true", title="Confusion matrix")
+    if len(labels) <= MOST_CLASSES_WITH_NUMBERS:
+        names = [str(label)[:16] for label in labels]
+        axes.set_xticks(range(len(labels)), names, rotation=45, ha="right")
+        axes.set_yticks(range(len(labels)), names)
+        for (row, column), count in np.ndenumerate(counts):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=colour)
+    return figure
+
+
+def residuals(truth: np.ndarray, answered: np.ndarray) -> Figure:
+    """Answer against truth; the line is where they agree."""
+    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+    axes = figure.subplots()
+    axes.scatter(truth, answered, s=6, alpha=0.4)
+    ends = [float(min(truth.min(), answered.min())), float(max(truth.max(), answered.max()))]
+    axes.plot(ends, ends, color="black", linewidth=0.8)
+    axes.set(xlabel="true", ylabel="answered", title="Answers and truth")
+    return figure
+
+
+def pareto(measurements: Sequence[Measurement], winner: str, metric_name: str) -> Figure:
+    """Size against the metric, one point a candidate; the winner is ringed, what breaks the budget is grey."""
+    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+    axes = figure.subplots()
+    for m in measurements:
+        colour = "tab:blue" if m.within_budget else "lightgrey"
+        axes.errorbar(
+            m.size_bytes, m.metric, yerr=[[m.metric - m.metric_low], [m.metric_high - m.metric]], fmt="o", color=colour
+        )
+        axes.annotate(m.name, (m.size_bytes, m.metric), textcoords="offset points", xytext=(5, 4), fontsize=7)
+        if m.name == winner:
+            axes.scatter([m.size_bytes], [m.metric], s=160, facecolors="none", edgecolors="tab:red", linewidths=1.5)
+    axes.set(xscale="log", xlabel="bytes on disk", ylabel=metric_name, title="Candidates (the winner is ringed)")
+    return figure

@@ -1,0 +1,38 @@
+"""Networks in the store: one safetensors file each, rebuilt from its own header."""
+
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from tasks.compressors.channels import History
+from tasks.contracts.artifacts import Architecture, Network
+from tasks.models import network_file
+from tasks.stores.s3 import Store
+
+
+def put_network(
+    store: Store,
+    module: nn.Module,
+    *,
+    name: str,
+    architecture: Architecture,
+    history: History,
+    loss: Literal["mse", "cross_entropy", "bce"],
+    metric: float,
+) -> Network:
+    """Store a trained module with all that is needed to rebuild it."""
+    with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
+        path = Path(folder) / "network.safetensors"
+        network_file.save(module, architecture, history, path)
+        file = store.put_file(path)
+    parameters = sum(int(p.count_nonzero()) for p in module.parameters())
+    return Network(name=name, file=file, architecture=architecture, loss=loss, parameters=parameters, metric=metric)
+
+
+def get_network(store: Store, network: Network) -> nn.Module:
+    """The module of a stored network, in evaluation mode."""
+    with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
+        path = store.fetch(network.file, Path(folder) / "network.safetensors")
+        return network_file.load(path).eval()

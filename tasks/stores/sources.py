@@ -1,0 +1,84 @@
+"""From the address of a source to a path on this machine: paths stay, s3:// and http(s):// are copied in flat memory."""
+
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+import httpx
+
+from tasks.contracts.errors import DataError, UnavailableError
+from tasks.stores.s3 import Store
+
+TIMEOUT_SECONDS = 30
+MOST_REDIRECTS = 5
+
+
+def local_source(store: Store, source: str, to: Path, max_bytes: int) -> Path:
+    """The file or folder of a source.
+
+    Args:
+        store: Reads s3:// sources, from any bucket.
+        source: A path, or an s3:// or http(s):// address.
+        to: The folder that copies go to.
+        max_bytes: Refuse a source larger than this.
+
+    Raises:
+        DataError: There is no such source, or it is too large.
+        UnavailableError: A server did not answer.
+    """
+    scheme = urlsplit(source).scheme if "://" in source else ""
+    if scheme == "s3":
+        return store.download(source, to, max_bytes)
+    if scheme in {"http", "https"}:
+        return _download(source, to, max_bytes)
+    if scheme:
+        raise DataError(
+            f"ingest.source is {source!r}, but must be a path, s3:// or http(s)://: {scheme}:// is not read"
+        )
+    return _on_disk(Path(source), max_bytes)
+
+
+def _on_disk(path: Path, max_bytes: int) -> Path:
+    if not path.exists():
+        raise DataError(f"ingest.source is '{path}', but there is nothing there: look at it from {Path.cwd()}")
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    total = sum(file.stat().st_size for file in files)
+    if total > max_bytes:
+        raise DataError(f"{path} holds {total} bytes, but ingest.max_bytes is {max_bytes}: raise it, or name less data")
+    return path
+
+
+def _download(url: str, to: Path, max_bytes: int) -> Path:
+    to.mkdir(parents=True, exist_ok=True)
+    path = to / (PurePosixPath(urlsplit(url).path).name or "source")
+    client = httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=True, max_redirects=MOST_REDIRECTS)
+    try:
+        with client, client.stream("GET", url) as answer:
+            _refuse(url, answer, max_bytes)
+            _copy(url, answer, path, max_bytes)
+    except httpx.InvalidURL as error:
+        raise DataError(f"ingest.source is {url!r}, but is no web address: {error}") from error
+    except httpx.HTTPError as error:
+        raise UnavailableError(
+            f"{url} did not answer ({type(error).__name__}): check the address and try again"
+        ) from error
+    return path
+
+
+def _refuse(url: str, answer: httpx.Response, max_bytes: int) -> None:
+    if answer.status_code >= 500 or answer.status_code == 429:
+        raise UnavailableError(f"{url} answered {answer.status_code}: try again later")
+    if answer.status_code != 200:
+        raise DataError(f"{url} answered {answer.status_code}, but must answer 200: check the address")
+    announced = answer.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > max_bytes:
+        raise DataError(f"{url} holds {announced} bytes, but ingest.max_bytes is {max_bytes}: raise it")
+
+
+def _copy(url: str, answer: httpx.Response, path: Path, max_bytes: int) -> None:
+    written = 0
+    with path.open("wb") as file:
+        for piece in answer.iter_bytes():
+            written += len(piece)
+            if written > max_bytes:
+                raise DataError(f"{url} holds more than ingest.max_bytes, which is {max_bytes}: raise it")
+            file.write(piece)

@@ -1,0 +1,43 @@
+"""Model versions as the flow and the command see them: a journal entry and where to look it up."""
+
+from tasks.contracts.artifacts import Dataset, ModelVersion, Run
+from tasks.contracts.manifest import JournalEntry, key_of
+from tasks.stores import registry, tracking
+from tasks.stores.journal import Journal
+from tasks.stores.s3 import Store
+
+
+def run_key(run: Run, dataset: Dataset) -> str:
+    """The name of a run's result before it exists."""
+    return key_of(run.model_name, dataset.sha256, run.config_digest, run.code_digest, run.seed)
+
+
+def describe(journal: Journal, entry: JournalEntry, run: Run) -> ModelVersion:
+    """The version that a publish entry committed, seen from a run."""
+    pointer = journal.pointer()
+    manifest = journal.get_manifest(entry.manifest)
+    return ModelVersion(
+        model=run.model_name,
+        version=entry.version,
+        seq=entry.seq,
+        status="published",
+        champion=pointer is not None and pointer.version == entry.version,
+        manifest_uri=journal.manifest_uri(entry.manifest),
+        manifest_sha256=entry.manifest,
+        flow_run_id=run.flow_run_id,
+        flow_run_url=run.flow_run_url,
+        mlflow_run_id=run.mlflow_run_id,
+        mlflow_version_url=registry.version_url(run.model_name, entry.version),
+        winner=manifest.candidate,
+    )
+
+
+def published_before(dataset: Dataset, run: Run) -> ModelVersion | None:
+    """The version that the same recipe made from the same data before: then there is nothing to do."""
+    journal = Journal(Store.from_environment(run.bucket, run.prefix), run.model_name)
+    entry = journal.find("publish", run_key(run, dataset))
+    if entry is None:
+        return None
+    reason = f"the same recipe, data and code made version {entry.version} before: nothing to do"
+    tracking.set_tags(run.mlflow_run_id, {"status": "unchanged", "reason": reason})
+    return describe(journal, entry, run).model_copy(update={"status": "unchanged", "reason": reason})

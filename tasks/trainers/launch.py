@@ -1,0 +1,117 @@
+"""From the training form to the training loop: what the form means for one dataset, and which launcher runs it.
+
+The one place where a form becomes arguments; the loop itself knows no form.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from tasks.contracts.artifacts import Architecture
+from tasks.contracts.config import TrainConfig
+from tasks.contracts.errors import ConfigError
+from tasks.contracts.record import canonical_json, sha256_hex
+from tasks.contracts.schema import Encoding, Schema
+from tasks.datasets.preprocessing import encoded_shape, vocabulary_size
+from tasks.stores.provenance import code_digest
+from tasks.trainers import local, torchrun
+from tasks.trainers.loop import Arrays, Epoch, Fit, ignore
+
+Loss = Literal["mse", "cross_entropy", "bce"]
+LOOP_FIELDS = {"optimizer", "learning_rate", "schedule", "epochs", "batch_size", "l2", "stop_loss", "patience"}
+"""The fields of the form that the loop takes as they are."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training form, read against one dataset."""
+
+    config: TrainConfig
+    architecture: Architecture
+    loss: Loss
+    metric_scale: float
+    """From the loop's metric to the user's: 1 for accuracy, the target's scale for RMSE."""
+
+
+def recipe(schema: Schema, encoding: Encoding, config: TrainConfig) -> Recipe:
+    """What the form means for these data.
+
+    Raises:
+        ConfigError: The loss does not fit the task.
+    """
+    loss = _loss(schema, config)
+    architecture = Architecture(
+        family=config.family,
+        input_shape=encoded_shape(schema, encoding),
+        output_size=len(schema.labels) if loss == "cross_entropy" else 1,
+        hidden_sizes=config.hidden_sizes,
+        dropout=config.dropout,
+        cell=config.cell,
+        vocabulary_size=vocabulary_size(encoding),
+        import_path=config.import_path,
+    )
+    return Recipe(config, architecture, loss, encoding.target.scale if encoding.target else 1.0)
+
+
+def _loss(schema: Schema, config: TrainConfig) -> Loss:
+    fitting: dict[str, Loss] = {"classification": "cross_entropy", "regression": "mse"}
+    if config.loss == "auto":
+        return fitting[schema.task]
+    if (config.loss == "mse") != (schema.task == "regression"):
+        raise ConfigError(
+            f"train.loss is {config.loss}, but the target {schema.target!r} is for {schema.task}: "
+            f"take {fitting[schema.task]}, or set ingest.task"
+        )
+    if config.loss == "bce" and len(schema.labels) != 2:
+        raise ConfigError(
+            f"train.loss is bce, but {schema.target!r} has {len(schema.labels)} classes, not 2: take cross_entropy"
+        )
+    return config.loss
+
+
+def run(
+    module: nn.Module,
+    train: Arrays,
+    validation: Arrays,
+    *,
+    recipe: Recipe,
+    seed: int,
+    report: Callable[[Epoch], None] = ignore,
+    checkpoint: Path | None = None,
+    epochs: int | None = None,
+    teacher: nn.Module | None = None,
+    masks: Mapping[str, torch.Tensor] | None = None,
+) -> Fit:
+    """Train `module` as the recipe says, in this process or under torchrun.
+
+    Args:
+        module: Trained in place.
+        train: Encoded inputs and targets of the training split.
+        validation: The same of the validation split.
+        recipe: What to do.
+        seed: Makes the order of the batches and dropout repeatable.
+        report: Called after every epoch.
+        checkpoint: Folder to resume from and to write to after every epoch; None keeps none.
+        epochs: Instead of the recipe's, for fine-tuning.
+        teacher: Distil from this network.
+        masks: Keep these weights at zero.
+    """
+    arguments: dict[str, Any] = recipe.config.model_dump(include=LOOP_FIELDS)
+    if epochs is not None:
+        arguments |= {"epochs": epochs, "stop_loss": None, "patience": 0}
+    arguments |= {"loss": recipe.loss, "seed": seed, "report": report, "checkpoint": checkpoint}
+    if recipe.config.engine == "torchrun":
+        return torchrun.fit(module, train, validation, workers=recipe.config.workers, **arguments)
+    return local.fit(module, train, validation, teacher=teacher, masks=masks, **arguments)
+
+
+def checkpoint_folder(dataset: str, recipe: Recipe, seed: int) -> Path:
+    """Where a training keeps its checkpoints: the same data, recipe, seed and code find the same folder."""
+    key = [dataset, recipe.config.model_dump(mode="json"), seed, code_digest()]
+    home = Path(os.environ.get("INGOT_HOME", ".ingot"))
+    return home / "checkpoints" / sha256_hex(canonical_json(key))[:32]

@@ -1,0 +1,25 @@
+"""Epochs as a progress bar, where there is a terminal to draw it in."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tasks.trainers.loop import Epoch
+
+
+@contextmanager
+def epoch_bar(what: str, epochs: int) -> Iterator[Callable[[Epoch], None]]:
+    """A callable that moves a bar by one epoch; silent where standard error is not a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        row = bar.add_task(what, total=epochs, loss="-")
+        yield lambda epoch: bar.update(row, completed=epoch.number, loss=f"{epoch.train_loss:.4f}")
