@@ -1,7 +1,6 @@
-"""From the address of a source to a path on this machine: paths stay, s3:// and http(s):// are copied in flat memory."""
+"""From the address of a source to a path on this machine: paths stay, s3:// and http(s):// are copied."""
 
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -25,7 +24,7 @@ def local_source(store: Store, source: str, to: Path, max_bytes: int) -> Path:
         DataError: There is no such source, or it is too large.
         UnavailableError: A server did not answer.
     """
-    scheme = urlsplit(source).scheme if "://" in source else ""
+    scheme = source.partition("://")[0].lower() if "://" in source else ""
     if scheme == "s3":
         return store.download(source, to, max_bytes)
     if scheme in {"http", "https"}:
@@ -49,9 +48,9 @@ def _on_disk(path: Path, max_bytes: int) -> Path:
 
 def _download(url: str, to: Path, max_bytes: int) -> Path:
     to.mkdir(parents=True, exist_ok=True)
-    path = to / (PurePosixPath(urlsplit(url).path).name or "source")
     client = httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=True, max_redirects=MOST_REDIRECTS)
     try:
+        path = to / (PurePosixPath(httpx.URL(url).path).name or "source")
         with client, client.stream("GET", url) as answer:
             _refuse(url, answer, max_bytes)
             _copy(url, answer, path, max_bytes)
