@@ -23,14 +23,14 @@ def promote(
         return challenger
     store = Store.from_environment(run.bucket, run.prefix)
     journal = Journal(store, run.model_name)
-    pointer = journal.pointer()
+    champion = journal.champion()
     with opened(store, dataset) as data:
         decision = decide(
             config.policy,
             config.margin,
             challenger=store.get_bytes(verdict.winner.file),
             signature=verdict.signature,
-            champion=journal.get_manifest(pointer.manifest) if pointer else None,
+            champion=journal.get_manifest(champion.manifest) if champion else None,
             fetch=store.get_bytes,
             rows=data.rows("test"),
         )
@@ -48,7 +48,7 @@ def promote(
         )
         journal.move_pointer(entry)
         registry.set_alias(run.model_name, "champion", challenger.version)
-    loser = pointer.version if decision.promoted and pointer else challenger.version
+    loser = champion.version if decision.promoted and champion else challenger.version
     if loser != challenger.version or not decision.promoted:
         registry.set_alias(run.model_name, "challenger", loser)
     return challenger.model_copy(update={"champion": decision.promoted, "reason": decision.reason})

@@ -14,14 +14,14 @@ def run_key(run: Run, dataset: Dataset) -> str:
 
 def describe(journal: Journal, entry: JournalEntry, run: Run) -> ModelVersion:
     """The version that a publish entry committed, seen from a run."""
-    pointer = journal.pointer()
+    champion = journal.champion()
     manifest = journal.get_manifest(entry.manifest)
     return ModelVersion(
         model=run.model_name,
         version=entry.version,
         seq=entry.seq,
         status="published",
-        champion=pointer is not None and pointer.version == entry.version,
+        champion=champion is not None and champion.manifest == entry.manifest,
         manifest_uri=journal.manifest_uri(entry.manifest),
         manifest_sha256=entry.manifest,
         flow_run_id=run.flow_run_id,

@@ -1,0 +1,22 @@
+from tasks.exporters.card import model_card
+from tests.tasks.exporters import measured
+
+
+def card() -> str:
+    return model_card("shop", measured.verdict(), measured.dataset(), "s3://b/datasets/d/dataset.json")
+
+
+def test_the_card_says_what_why_and_how_good():
+    text = card()
+    assert text.startswith("# shop: channels-50/static\n")
+    assert "Predicts `bought`, one of 2 classes, from 1 columns: `age`." in text
+    assert "**Test accuracy**: 0.9412 on 15 rows, read once." in text
+    assert "75% fewer bytes than dense fp32, 2.00 x its speed" in text
+    assert "* 3 rows stand twice" in text
+
+
+def test_every_candidate_has_a_row_and_the_winner_is_bold():
+    rows = [line for line in card().splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == 3
+    assert rows[1].startswith("| **channels-50/static** |") and rows[1].endswith("| yes |")
+    assert rows[2].endswith("| max_drop is 0.5, but it loses 2: 1.5 too much |")

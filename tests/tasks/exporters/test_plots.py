@@ -1,0 +1,44 @@
+import io
+
+import numpy as np
+import pytest
+from matplotlib.collections import PathCollection
+from PIL import Image
+
+from tasks.exporters import plots
+from tests.tasks.exporters import measured
+
+
+def drawn(figure) -> np.ndarray:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        plots.learning_curve([2.0, 1.0, 0.5], [2.1, 1.2, 0.9]),
+        plots.learning_curve([0.0], [0.0]),
+        plots.confusion_matrix(np.array([[9, 1], [2, 8]]), ("no", "yes")),
+        plots.confusion_matrix(np.eye(30, dtype=int), range(30)),
+        plots.residuals(np.arange(5.0), np.arange(5.0) + 1),
+        plots.pareto(measured.verdict().measurements, "channels-50/static", "accuracy"),
+    ],
+    ids=["learning curve", "one epoch", "confusion", "many classes", "residuals", "pareto"],
+)
+def test_a_plot_can_be_drawn_and_is_not_blank(figure):
+    assert drawn(figure).std() > 5
+
+
+def test_the_winner_is_ringed_and_the_others_named():
+    figure = plots.pareto(measured.verdict().measurements, "channels-50/static", "accuracy")
+    names = {text.get_text() for text in figure.axes[0].texts}
+    assert names == {"dense/none", "channels-50/static", "dense/dynamic"}
+    (ring,) = [c for c in figure.axes[0].collections if isinstance(c, PathCollection)]
+    assert ring.get_offsets()[0][0] == 1000
+
+
+def test_the_confusion_matrix_shows_every_count():
+    figure = plots.confusion_matrix(np.array([[9, 1], [2, 8]]), ("no", "yes"))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["9", "1", "2", "8"]
