@@ -23,11 +23,10 @@ def publish(verdict: Verdict, dataset: Dataset, run: Run) -> ModelVersion:
     from tasks.stores.journal import Journal
     from tasks.stores.provenance import git_sha
     from tasks.stores.s3 import Store
-    from tasks.stores.versions import describe, run_key
+    from tasks.stores.versions import describe, rejected, run_key
 
     if not verdict.gate.passed:
-        tracking.set_tags(run.mlflow_run_id, {"status": "rejected", "reason": verdict.gate.reason})
-        return _rejected(verdict, run)
+        return rejected(verdict, run)
     store, key = Store.from_environment(run.bucket, run.prefix), run_key(run, dataset)
     journal = Journal(store, run.model_name)
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder, opened(store, dataset) as data:
@@ -72,19 +71,6 @@ def publish(verdict: Verdict, dataset: Dataset, run: Run) -> ModelVersion:
     )
     tracking.set_tags(run.mlflow_run_id, {"status": "published", "manifest.uri": uri})
     return describe(journal, entry, run).model_copy(update={"candidates": verdict.measurements})
-
-
-def _rejected(verdict: Verdict, run: Run) -> ModelVersion:
-    return ModelVersion(
-        model=run.model_name,
-        status="rejected",
-        reason=verdict.gate.reason,
-        flow_run_id=run.flow_run_id,
-        flow_run_url=run.flow_run_url,
-        mlflow_run_id=run.mlflow_run_id,
-        winner=verdict.winner.name,
-        candidates=verdict.measurements,
-    )
 
 
 def _metrics(verdict: Verdict) -> dict[str, float]:

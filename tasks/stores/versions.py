@@ -1,6 +1,6 @@
 """Model versions as the flow and the command see them: a journal entry and where to look it up."""
 
-from tasks.contracts.artifacts import Dataset, ModelVersion, Run
+from tasks.contracts.artifacts import Dataset, ModelVersion, Run, Verdict
 from tasks.contracts.manifest import JournalEntry, key_of
 from tasks.stores import registry, tracking
 from tasks.stores.journal import Journal
@@ -41,3 +41,18 @@ def published_before(dataset: Dataset, run: Run) -> ModelVersion | None:
     reason = f"the same recipe, data and code made version {entry.version} before: nothing to do"
     tracking.set_tags(run.mlflow_run_id, {"status": "unchanged", "reason": reason})
     return describe(journal, entry, run).model_copy(update={"status": "unchanged", "reason": reason})
+
+
+def rejected(verdict: Verdict, run: Run) -> ModelVersion:
+    """What a run returns whose winner failed its gate: no version, and why."""
+    tracking.set_tags(run.mlflow_run_id, {"status": "rejected", "reason": verdict.gate.reason})
+    return ModelVersion(
+        model=run.model_name,
+        status="rejected",
+        reason=verdict.gate.reason,
+        flow_run_id=run.flow_run_id,
+        flow_run_url=run.flow_run_url,
+        mlflow_run_id=run.mlflow_run_id,
+        winner=verdict.winner.name,
+        candidates=verdict.measurements,
+    )
