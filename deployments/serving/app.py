@@ -1,0 +1,154 @@
+"""The ASGI application: routes, and one edge where every error becomes a sentence with a status.
+
+The hot path is plain ASGI. Small work stays on the event loop, where it is cheapest; a long body or a long run goes to
+a few threads (ONNX Runtime releases the GIL), so that a slow request never holds up a quick one.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from starlette.types import Receive, Scope, Send
+
+from deployments.serving import docs, landing, openapi
+from deployments.serving.exchange import Gone, Reply, Request, error_reply, json_reply, parse_object
+from deployments.serving.library import Library, Served
+from deployments.serving.named_features import read_rows
+from deployments.serving.open_inference import metadata, read_tensors
+from deployments.serving.question import Dialect
+from deployments.serving.refusal import Refusal
+from deployments.serving.router import Router
+
+log = logging.getLogger("ingot.serving")
+
+_LIGHT_BODY_BYTES = 64 * 1024
+_LIGHT_RUN_SECONDS = 0.001
+"""A hop to a thread and back costs about 0.1 ms: below ten times that, it is not worth it."""
+
+Handler = Callable[..., Awaitable[Reply]]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class App:
+    """Answers requests from a library.
+
+    Args:
+        library: The versions that may answer.
+        max_body_bytes: Longest request body.
+        version: Of this software, as `/v2` shows it.
+    """
+
+    def __init__(self, library: Library, max_body_bytes: int = 16 * 2**20, version: str = "0") -> None:
+        self._library = library
+        self._max_body_bytes = max_body_bytes
+        self._version = version
+        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="ingot-run")
+        self._router = Router[Handler]()
+        for method, pattern, handler in self._routes():
+            self._router.add(method, pattern, handler)
+
+    def _routes(self) -> list[tuple[str, str, Handler]]:
+        model, version = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
+        return [
+            ("GET", "/", self._landing),
+            ("GET", "/docs", self._docs),
+            ("GET", "/openapi.json", self._openapi),
+            ("GET", "/v2", self._server),
+            ("GET", "/v2/health/live", self._live),
+            ("GET", "/v2/health/ready", self._ready),
+            *(("GET", base, self._metadata) for base in (model, version)),
+            *(("GET", f"{base}/ready", self._model_ready) for base in (model, version)),
+            *(("POST", f"{base}/infer", self._infer) for base in (model, version)),
+            ("POST", "/predict/{name}", self._predict),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request; this is the process's edge."""
+        if scope["type"] != "http":
+            return
+        request = Request.of(scope, receive)
+        try:
+            reply = await self._reply(request)
+        except Gone:
+            return
+        await reply.send(send, request.id)
+
+    def close(self) -> None:
+        """Waits for what still runs, and lets the threads go."""
+        self._threads.shutdown()
+
+    async def _reply(self, request: Request) -> Reply:
+        try:
+            handler, arguments = self._router.find(request.method, request.path)
+            return await handler(request, *arguments)
+        except Refusal as error:
+            return error_reply(error, request.id)
+        except Gone:
+            raise
+        except Exception:  # the edge: our fault is logged whole, and told in one sentence
+            log.exception("request %s: %s %.200r failed", request.id, request.method, request.path)
+            message = f"the server failed: its log tells more under request {request.id}"
+            return error_reply(Refusal("internal", message, status=500), request.id)
+
+    async def _landing(self, request: Request) -> Reply:
+        return landing.page(self._library.shelves(), self._library.waits_for())
+
+    async def _docs(self, request: Request) -> Reply:
+        return docs.page(await self._document())
+
+    async def _openapi(self, request: Request) -> Reply:
+        return json_reply(await self._document())
+
+    async def _document(self) -> openapi.Json:
+        return await self._aside(openapi.document, self._library.champions(), self._version)
+
+    async def _server(self, request: Request) -> Reply:
+        return json_reply({"name": "ingot", "version": self._version, "extensions": []})
+
+    async def _live(self, request: Request) -> Reply:
+        return json_reply({"live": True})
+
+    async def _ready(self, request: Request) -> Reply:
+        waits_for = self._library.waits_for()
+        return json_reply({"ready": not waits_for, "waits_for": waits_for}, 503 if waits_for else 200)
+
+    async def _metadata(self, request: Request, name: str, version: str = "") -> Reply:
+        return json_reply(metadata(self._library.shelf(name), self._library.find(name, version)))
+
+    async def _model_ready(self, request: Request, name: str, version: str = "") -> Reply:
+        served = self._library.find(name, version)
+        return json_reply({"name": name, "version": served.version, "ready": True})
+
+    async def _infer(self, request: Request, name: str, version: str = "") -> Reply:
+        served = self._library.find(name, version)
+        if b"inference-header-content-length" in request.headers:
+            message = "tensors are sent as binary data, but must be JSON: set binary_data=False in the client"
+            raise Refusal("binary_tensor", message)
+        return await self._answer(read_tensors, served, request)
+
+    async def _predict(self, request: Request, name: str) -> Reply:
+        return await self._answer(read_rows, self._library.find(name), request)
+
+    async def _answer(self, dialect: Dialect, served: Served, request: Request) -> Reply:
+        body = await request.body(self._max_body_bytes)
+        if len(body) > _LIGHT_BODY_BYTES:
+            return await self._aside(_whole, dialect, served, body)
+        question = dialect(served, parse_object(body))
+        if question.rows * served.row_seconds > _LIGHT_RUN_SECONDS:
+            outputs = await self._aside(served.session.run, question.inputs)
+        else:
+            outputs = served.session.run(question.inputs)
+        return json_reply(question.word(outputs))
+
+    async def _aside(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+
+def _whole(dialect: Dialect, served: Served, body: bytes) -> Reply:
+    question = dialect(served, parse_object(body))
+    return json_reply(question.word(served.session.run(question.inputs)))

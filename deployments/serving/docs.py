@@ -1,0 +1,57 @@
+"""The page at `/docs`: the OpenAPI document in readable form, with every operation to try."""
+
+from html import escape
+from typing import Any
+
+import orjson
+
+from deployments.serving.exchange import Reply
+from deployments.serving.page import framed
+
+
+def page(document: dict[str, Any]) -> Reply:
+    """The documentation page.
+
+    Args:
+        document: As `openapi.document` makes it.
+    """
+    info = document["info"]
+    groups: dict[str, list[str]] = {}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            groups.setdefault(operation["tags"][0], []).append(_operation(path, method.upper(), operation))
+    sections = "".join(
+        f'<section id="{escape(tag)}"><h2>{escape(tag)}</h2>{"".join(parts)}</section>' for tag, parts in groups.items()
+    )
+    head = (
+        f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info['description'])} "
+        '<a href="/openapi.json">OpenAPI document</a> · <a href="/">Models</a></p>'
+    )
+    return framed(f"{info['title']}: API", head + sections, scripted=True)
+
+
+def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    opened = " open" if path.startswith("/predict/") else ""
+    return (
+        f'<details{opened}><summary><b class="{method.lower()}">{method}</b> <code>{escape(path)}</code> '
+        f"{escape(operation['summary'])}</summary>"
+        f'<form data-method="{method}" data-path="{escape(path)}">'
+        f"{_body(content) if content else ''}<button>Send</button><pre hidden></pre></form></details>"
+    )
+
+
+def _body(content: dict[str, Any]) -> str:
+    schema = escape(orjson.dumps(content["schema"], option=orjson.OPT_INDENT_2).decode())
+    return (
+        f'<textarea aria-label="Request body" spellcheck="false" rows="8">{escape(_example(content))}</textarea>'
+        f"<details><summary>Schema</summary><pre>{schema}</pre></details>"
+    )
+
+
+def _example(content: dict[str, Any]) -> str:
+    if "example" not in content:
+        return ""
+    text = orjson.dumps(content["example"], option=orjson.OPT_INDENT_2).decode()
+    # A row of pixels on a line each would be a mile long.
+    return text if text.count("\n") < 60 else orjson.dumps(content["example"]).decode()

@@ -1,0 +1,50 @@
+"""From a manifest to a version that may answer: fetched and verified, loaded, warmed, held against its golden batch."""
+
+import tempfile
+from pathlib import Path
+
+from deployments.serving.golden import replay
+from deployments.serving.library import Served
+from tasks.contracts.artifacts import Artifact
+from tasks.contracts.errors import IntegrityError
+from tasks.contracts.manifest import Manifest, Pointer
+from tasks.runtime.session import load
+from tasks.stores.s3 import Store
+
+
+def bring(store: Store, model: str, pointer: Pointer, manifest: Manifest) -> Served:
+    """Makes a published version ready to answer.
+
+    The file lies in a folder of mode 0700 only while it is loaded, under a name of ours: no path in a manifest is
+    ever used.
+
+    Args:
+        store: Where its files lie.
+        model: The name it was asked for by.
+        pointer: What names it champion.
+        manifest: What it is.
+
+    Raises:
+        IntegrityError: If the manifest is another model's, or a file is not what its digest says.
+        GraphError: If the graph does not load, or does not answer its golden batch as recorded.
+        UnavailableError: If the store does not answer.
+    """
+    if manifest.model != model:
+        raise IntegrityError(f"the manifest is of model {manifest.model!r}, but must be of {model!r}: publish it again")
+    with tempfile.TemporaryDirectory(prefix="ingot-serving-") as folder:
+        session = load(store.fetch(graph_of(manifest), Path(folder) / "model.onnx"), threads=1)
+    row_seconds = replay(session, manifest)
+    return Served(model, pointer.version, pointer.seq, pointer.manifest, manifest, session, row_seconds)
+
+
+def graph_of(manifest: Manifest) -> Artifact:
+    """The one ONNX file of a version.
+
+    Raises:
+        IntegrityError: If there is none, or more than one.
+    """
+    graphs = [file for file in manifest.files if file.path.endswith(".onnx")]
+    if len(graphs) != 1:
+        listed = ", ".join(file.path for file in manifest.files)
+        raise IntegrityError(f"the manifest names {len(graphs)} ONNX files ({listed}), but must name one")
+    return graphs[0].artifact

@@ -1,0 +1,153 @@
+"""Follows champion pointers: sees a move within a poll, brings the version, and swaps it in only when it is proven.
+
+Whatever goes wrong, the version that answers goes on answering. A bad version is tried again ever more seldom, for a
+download can heal; a store that does not answer is asked again at the next poll.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from deployments.serving.library import Library, Served
+from deployments.serving.loading import bring
+from deployments.serving.settings import is_model_name
+from tasks.contracts.errors import IngotError, InputError, IntegrityError, UnavailableError
+from tasks.contracts.manifest import POINTER_TYPE, Pointer
+from tasks.stores.journal import Journal
+from tasks.stores.s3 import Store, Versioned
+from tasks.stores.signing import unseal_record
+
+log = logging.getLogger("ingot.serving")
+
+_MODELS = "models/"
+_POINTER = "/aliases/champion.json"
+_LONGEST_PAUSE_SECONDS = 60.0
+_LISTING_SHARE = 10
+"""Listing the bucket may take a tenth of our time: a journal of many thousand entries is listed more seldom."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What came of the last try of a pointer."""
+
+    etag: str
+    failures: int = 0
+    not_before: float = 0.0
+
+
+class Watcher:
+    """Keeps a library in step with a bucket.
+
+    Args:
+        store: The bucket.
+        library: What it installs champions in.
+        names: The models to follow; none follows every model that has a champion.
+    """
+
+    def __init__(self, store: Store, library: Library, names: Sequence[str] = ()) -> None:
+        self._store = store
+        self._library = library
+        self._names = tuple(names)
+        self._found: tuple[str, ...] = ()
+        self._list_after = 0.0
+        self._attempts: dict[str, _Attempt] = {}
+        self._silent = False
+
+    def run(self, stop: threading.Event, poll_seconds: float) -> None:
+        """Looks again and again until told to stop."""
+        while not stop.is_set():
+            try:
+                self.look()
+            except Exception:  # the edge of this thread: it must outlive whatever nobody foresaw
+                log.exception("the watcher stumbled; it looks again")
+            stop.wait(poll_seconds)
+
+    def look(self) -> None:
+        """One pass over all followed models; a store that cannot be read is logged once, until it can be again."""
+        try:
+            seen = [self._try(model) for model in self._followed()]
+        except IngotError as error:
+            self._lost(error)
+            return
+        if all(seen):
+            self._library.looked()
+            if self._silent:
+                log.info("the store can be read again")
+            self._silent = False
+
+    def _followed(self) -> tuple[str, ...]:
+        if self._names:
+            return self._names
+        start = time.monotonic()
+        if start >= self._list_after:
+            keys = (key for key in self._store.keys(_MODELS) if key.endswith(_POINTER))
+            names = [key.removeprefix(_MODELS).removesuffix(_POINTER) for key in keys]
+            self._found = tuple(name for name in names if is_model_name(name))
+            end = time.monotonic()
+            self._list_after = end + _LISTING_SHARE * (end - start)
+        return self._found
+
+    def _try(self, model: str) -> bool:
+        """Follows one pointer; False if the store did not let us."""
+        try:
+            found = self._store.read(f"{_MODELS}{model}{_POINTER}")
+            if found is not None and self._is_due(model, found.etag):
+                self._follow(model, found)
+        except IngotError as error:
+            self._lost(error)
+            return False
+        return True
+
+    def _follow(self, model: str, found: Versioned[bytes]) -> None:
+        try:
+            served = self._champion(model, found.content)
+        except (UnavailableError, InputError):
+            raise  # the store's fault, or a wrong key: the version may be sound
+        except IngotError as error:
+            self._refuse(model, found.etag, str(error))
+        except Exception as error:  # an edge: a version may be broken in ways nobody foresaw
+            log.exception("model %s: loading failed in a way nobody foresaw", model)
+            self._refuse(model, found.etag, f"{type(error).__name__} while loading")
+        else:
+            self._attempts[model] = _Attempt(found.etag)
+            self._library.install(served)
+            log.info("model %s: version %s (seq %d) answers now", model, served.version, served.seq)
+
+    def _lost(self, error: IngotError) -> None:
+        if not self._silent:
+            log.error("the store cannot be read, what is loaded goes on serving: %s", error)
+        self._silent = True
+
+    def _is_due(self, model: str, etag: str) -> bool:
+        last = self._attempts.get(model)
+        if last is None or last.etag != etag:
+            return True
+        return last.failures > 0 and time.monotonic() >= last.not_before
+
+    def _champion(self, model: str, content: bytes) -> Served:
+        place = self._store.uri(f"{_MODELS}{model}{_POINTER}")
+        pointer = unseal_record(Pointer, content, POINTER_TYPE, place)
+        self._refuse_older(model, pointer)
+        kept = self._library.kept(model, pointer.manifest)
+        if kept is not None:
+            return replace(kept, version=pointer.version, seq=pointer.seq)
+        return bring(self._store, model, pointer, Journal(self._store, model).get_manifest(pointer.manifest))
+
+    def _refuse_older(self, model: str, pointer: Pointer) -> None:
+        newest = max((served.seq for served in self._library.served(model)), default=0)
+        if pointer.seq < newest:
+            raise IntegrityError(
+                f"the pointer is at seq {pointer.seq}, but must not be older than {newest}, which was served before: "
+                "somebody put an old pointer back"
+            )
+
+    def _refuse(self, model: str, etag: str, reason: str) -> None:
+        last = self._attempts.get(model)
+        failures = last.failures if last is not None and last.etag == etag else 0
+        pause = min(2.0**failures, _LONGEST_PAUSE_SECONDS)
+        self._attempts[model] = _Attempt(etag, failures + 1, time.monotonic() + pause)
+        if not failures:
+            log.error("model %s: the new champion is refused, what is loaded goes on serving: %s", model, reason)
+            self._library.refuse(model, reason)
