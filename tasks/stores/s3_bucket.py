@@ -1,0 +1,87 @@
+"""Plain reads and writes under one prefix of one bucket; the bucket is made by the first write that misses it."""
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from tasks.contracts.errors import InputError
+from tasks.stores.s3_connection import Connection, Stream
+from tasks.stores.s3_errors import BucketMissingError, ConditionFailedError, MissingError
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Where a store's keys lie. A key never holds the prefix."""
+
+    name: str
+    prefix: str
+    connection: Connection
+
+    def uri(self, key: str) -> str:
+        """The address of a key."""
+        return f"s3://{self.name}/{self.prefix}{key}"
+
+    def call(self, operation: str, key: str, **arguments: Any) -> dict[str, Any]:
+        """One operation on one key; errors as `Connection.call`."""
+        return self.connection.call(operation, Bucket=self.name, Key=self.prefix + key, **arguments)
+
+    def put(self, key: str, body: bytes | BinaryIO, *, sha256: str = "", **conditions: str) -> None:
+        """One plain PutObject, which the store checks against the digest; never a multipart upload.
+
+        Args:
+            key: Where to.
+            body: The bytes, or a seekable file.
+            sha256: Hexadecimal digest of the body.
+            conditions: `IfMatch` or `IfNoneMatch`.
+        """
+        checks = {"ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()} if sha256 else {}
+        try:
+            self.call("put_object", key, Body=body, **checks, **conditions)
+        except BucketMissingError:
+            self._create()
+            self.call("put_object", key, Body=body, **checks, **conditions)
+
+    def open(self, key: str) -> Stream:
+        """An object, to be read piece by piece."""
+        return self.connection.open(self.name, self.prefix + key)
+
+    def has(self, key: str) -> bool:
+        """Whether an object stands at the key."""
+        try:
+            self.call("head_object", key)
+        except MissingError:
+            return False
+        return True
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys that begin so, in order, without the bucket's own prefix."""
+        for key, _ in listing(self.connection, self.name, self.prefix + prefix):
+            yield key.removeprefix(self.prefix)
+
+    def _create(self) -> None:
+        region = self.connection.region
+        # AWS refuses its oldest region by name, and wants every other one named.
+        where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        try:
+            self.connection.call("create_bucket", Bucket=self.name, **where)
+        except ConditionFailedError:
+            return  # another process made it meanwhile
+        except InputError as error:
+            raise InputError(
+                f"bucket {self.name!r} does not exist at {self.connection.endpoint} and could not be created: "
+                "create it, or set INGOT_BUCKET to one that exists"
+            ) from error
+
+
+def listing(connection: Connection, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
+    """Key and size of every object whose key begins with the prefix, in order; none if there is no bucket."""
+    page: dict[str, Any] = {"IsTruncated": True}
+    token: dict[str, str] = {}
+    while page["IsTruncated"]:
+        try:
+            page = connection.call("list_objects_v2", Bucket=bucket, Prefix=prefix, **token)
+        except BucketMissingError:
+            return
+        yield from ((found["Key"], found["Size"]) for found in page.get("Contents", ()))
+        token = {"ContinuationToken": page.get("NextContinuationToken", "")}
