@@ -1,0 +1,135 @@
+"""From a source to three files of raw rows, and everything that is known of them.
+
+One pass reads, checks, assigns and writes; a second one, over the training rows alone, fits encoding and profile.
+Memory is bounded by a batch and its row groups, whatever the size of the source (split_by=time keeps one number a row).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tasks.contracts.artifacts import Profile, Split
+from tasks.contracts.errors import DataError
+from tasks.contracts.schema import Encoding, Schema
+from tasks.datasets.assignment import SplitBy, assigner, reserved_columns
+from tasks.datasets.checks import check_rows, check_schema, check_types
+from tasks.datasets.encoding import fit
+from tasks.datasets.formats import Format, open_source
+from tasks.datasets.intake import take_in, written_schema
+from tasks.datasets.oddities import oddities
+from tasks.datasets.profile import profile
+from tasks.datasets.schema import TaskChoice, choose_columns, infer_schema
+from tasks.datasets.source import Source, TypesTooNarrow
+from tasks.datasets.splits import Shares
+from tasks.datasets.summary import TrainingSummary
+from tasks.datasets.writer import SplitWriter
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted of a source; the fields are those of `IngestConfig`."""
+
+    target: str
+    task: TaskChoice
+    features: Sequence[str]
+    exclude: Sequence[str]
+    missing: Literal["error", "mean", "drop"]
+    split_by: SplitBy
+    time_column: str
+    shares: Shares
+    seed: int
+
+
+@dataclass(frozen=True)
+class BuiltDataset:
+    """Three files of raw rows, and what is known of them."""
+
+    schema: Schema
+    encoding: Encoding
+    profile: Profile
+    rows: dict[Split, int]
+    files: dict[Split, Path]
+    warnings: tuple[str, ...]
+    """One sentence for each thing that is odd but was not refused."""
+
+
+def build_dataset(
+    source: Path,
+    folder: Path,
+    *,
+    format: Format = "auto",
+    target: str = "",
+    task: TaskChoice = "auto",
+    features: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    missing: Literal["error", "mean", "drop"] = "error",
+    split_by: SplitBy = "random",
+    time_column: str = "",
+    validation_share: float = 0.15,
+    test_share: float = 0.15,
+    seed: int = 0,
+    max_bytes: int = 100 * 2**30,
+) -> BuiltDataset:
+    """Reads a source and writes `train.parquet`, `validation.parquet` and `test.parquet` into a folder.
+
+    The same source and choices give the same bytes. If anything is refused, the folder holds none of the three.
+
+    Args:
+        source: A file or a folder.
+        folder: Where the splits go; made if need be.
+        format: How the source is written; auto looks at names and first bytes.
+        target: The column to predict; empty takes 'label', else 'target', else the last.
+        task: What kind of answer; auto regards whole numbers of at most 100 values, words and booleans as classes.
+        features: The columns to predict from; empty takes all others.
+        exclude: Columns to leave out.
+        missing: error refuses empty cells, mean has the graph fill them, drop leaves their rows out.
+        split_by: random by seed and row number, hash by content, time by `time_column`, given by the source.
+        time_column: What orders the rows under split_by=time; no feature, unless named as one.
+        validation_share: Share of the rows; of the training rows under split_by=given.
+        test_share: Share of the rows; unused under split_by=given.
+        seed: Fixes the random choices.
+        max_bytes: Larger sources are refused.
+
+    Raises:
+        DataError: naming the file, column or row that cannot be used.
+        ConfigError: naming the form's field that does not fit the source.
+    """
+    shares = Shares(validation_share, test_share)
+    request = Request(target, task, features, exclude, missing, split_by, time_column, shares, seed)
+    opened = open_source(source, format, max_bytes)
+    try:
+        return _build(opened, folder, request)
+    except TypesTooNarrow as narrow:
+        if opened.widen is None:
+            raise DataError(f"{opened.name} cannot be read, but must be: {narrow}") from narrow
+        return _build(opened.widen(), folder, request)
+
+
+def _build(source: Source, folder: Path, request: Request) -> BuiltDataset:
+    reserved = reserved_columns(source, request.split_by, request.time_column)
+    columns = choose_columns(
+        source, target=request.target, features=request.features, exclude=request.exclude, reserved=reserved
+    )
+    check_types(source, columns)
+    assign = assigner(source, request.split_by, reserved, request.shares, request.seed)
+    with SplitWriter(folder, written_schema(source, columns)) as writer:
+        intake = take_in(source, columns, reserved, assign=assign, missing=request.missing, writer=writer)
+        schema = infer_schema(source, columns, intake.facts, task=request.task, nullable=request.missing == "mean")
+        check_schema(schema, intake.facts)
+        check_rows(writer.rows, source)
+        absent = intake.labels.check(schema)
+        writer.finish()
+        summary = TrainingSummary(schema, writer.rows["train"])
+        writer.read("train", summary.update)
+        odd = oddities(summary, intake.facts, intake.leaks, intake.dropped, columns.left_out)
+        built = BuiltDataset(
+            schema=schema,
+            encoding=fit(summary),
+            profile=profile(summary),
+            rows=dict(writer.rows),
+            files=dict(writer.files),
+            warnings=(*odd, *intake.duplicates.warnings(), *absent),
+        )
+        writer.keep()
+    return built

@@ -1,0 +1,66 @@
+"""How rows become tensors, fitted on the training split alone."""
+
+from math import ceil
+
+import numpy as np
+
+from tasks.contracts.schema import CategoryEncoding, Encoding, ImageEncoding, NumberEncoding, TextEncoding
+from tasks.datasets.summary import (
+    CategorySummary,
+    ImageSummary,
+    NumberSummary,
+    Summary,
+    TextSummary,
+    TrainingSummary,
+)
+
+MOST_WORDS = 20_000
+SHORTEST, LONGEST = 4, 256
+"""Bounds of the token count a text is cut or padded to."""
+LENGTH_QUANTILE = 0.99
+
+
+def fit(summary: TrainingSummary) -> Encoding:
+    """The encoding of rows like those summed up."""
+    target = summary.target
+    return Encoding(
+        features=tuple(_encoding(feature) for feature in summary.features),
+        target=_numbers(target) if isinstance(target, NumberSummary) else None,
+    )
+
+
+def _encoding(summary: Summary) -> NumberEncoding | CategoryEncoding | ImageEncoding | TextEncoding:
+    match summary:
+        case NumberSummary():
+            return _numbers(summary)
+        case CategorySummary():
+            return CategoryEncoding(values=tuple(sorted(summary.counts)))
+        case TextSummary():
+            return _text(summary)
+        case ImageSummary():
+            return _image(summary)
+
+
+def _numbers(summary: NumberSummary) -> NumberEncoding:
+    return NumberEncoding(mean=summary.mean, scale=_scale(summary.mean, summary.std))
+
+
+def _scale(mean: float, std: float) -> float:
+    # A constant column has a spread of rounding errors: 1e-12 of its value, where float64 holds 2e-16.
+    return std if std > 1e-12 * abs(mean) else 1.0
+
+
+def _text(summary: TextSummary) -> TextEncoding:
+    ranked = sorted(summary.words.items(), key=lambda counted: (-counted[1], counted[0]))
+    usual = ceil(float(np.quantile(summary.lengths.sample, LENGTH_QUANTILE)))
+    return TextEncoding(words=tuple(word for word, _ in ranked[:MOST_WORDS]), length=min(max(usual, SHORTEST), LONGEST))
+
+
+def _image(summary: ImageSummary) -> ImageEncoding:
+    """From exact counts of the 256 levels: no sum of floats is involved."""
+    levels = np.arange(256) / 255
+    share = summary.levels / summary.levels.sum(axis=1, keepdims=True)
+    mean = share @ levels
+    std = np.sqrt((share * np.square(levels - mean[:, None])).sum(axis=1))
+    scale = [_scale(float(m), float(s)) for m, s in zip(mean, std, strict=True)]
+    return ImageEncoding(mean=tuple(float(m) for m in mean), scale=tuple(scale))

@@ -1,0 +1,38 @@
+"""How a raw target becomes a class: whole numbers stay whole numbers, booleans and words are strings."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.contracts.errors import DataError
+
+
+def as_label(value: Any) -> int | str:
+    """The name of the class that a raw value stands for.
+
+    >>> as_label(True), as_label(3.0), as_label(3), as_label("3")
+    ('true', 3, 3, '3')
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return int(value) if isinstance(value, float | int) else str(value)
+
+
+def class_indices(target: pa.Array, labels: tuple[int, ...] | tuple[str, ...]) -> np.ndarray:
+    """The place of each raw value among the labels, int64 (N,).
+
+    Raises:
+        DataError: naming a value that is no label.
+    """
+    places = {label: index for index, label in enumerate(labels)}
+    encoded = pc.dictionary_encode(target)
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    values = [as_label(value) for value in encoded.dictionary.to_pylist()]
+    unknown = [value for value in values if value not in places]
+    if unknown:
+        raise DataError(f"target holds {unknown[0]!r}, but must be one of {list(labels)[:20]}: ingest the data again")
+    indices = np.asarray([places[value] for value in values], dtype=np.int64)
+    return indices[encoded.indices.to_numpy(zero_copy_only=False)] if len(target) else np.zeros(0, np.int64)

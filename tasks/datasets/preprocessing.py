@@ -1,0 +1,143 @@
+"""From raw rows to the tensor a network sees: an ONNX graph, the only implementation of preprocessing there is.
+
+Standard operators alone, so any ONNX Runtime runs it. Training data are encoded by running this very graph, and so
+are served requests: what it does, it does in both. Two things about its text are worth knowing. Words are split at the
+space character alone, not at tabs or line ends. Lower-casing is that of the locale "C" (the only one on slim images),
+which changes A to Z and leaves all other letters alone: 'ÅNGSTRÖM' becomes 'ÅngstrÖm'.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper
+
+from tasks.contracts.errors import ConfigError
+from tasks.contracts.schema import CategoryEncoding, Encoding, ImageEncoding, Schema, TextEncoding
+from tasks.contracts.signature import signature_of
+from tasks.datasets.nodes import FIRST_WORD, Nodes, add_features, add_words
+
+IR_VERSION = 10
+"""What ONNX Runtime 1.18 and later read; none of these operators needs a newer one."""
+ML_OPSET = 4
+FIRST_TEXT_OPSET = 20
+"""StringSplit came with this one."""
+BATCH_ROWS = 4096
+BATCH_VALUES = 1 << 22
+"""Values of an encoded batch, at most: 16 MiB of floats."""
+BATCH_WORDS = 1 << 18
+"""Words of a batch of text, padding included: strings take 32 bytes and more."""
+
+ELEMENTS = {
+    "FP32": TensorProto.FLOAT,
+    "INT64": TensorProto.INT64,
+    "UINT8": TensorProto.UINT8,
+    "BYTES": TensorProto.STRING,
+}
+
+
+def build_preprocessor(schema: Schema, encoding: Encoding, opset: int = 20) -> onnx.ModelProto:
+    """The graph for these rows, with the same bytes whenever it is built.
+
+    Inputs are those of `signature_of(schema)`. The one output, `encoded`, is float32 (N, D) for tables, float32
+    (N, C, H, W) for images, and int64 (N, L) for text.
+
+    Raises:
+        ConfigError: if the opset is too old for text.
+    """
+    if schema.kind == "text" and opset < FIRST_TEXT_OPSET:
+        raise ConfigError(
+            f"export.opset is {opset}, but must be at least {FIRST_TEXT_OPSET} for text: set export.opset to 20"
+        )
+    nodes = Nodes()
+    add_features(nodes, schema.features, encoding)
+    inputs = [
+        helper.make_tensor_value_info(tensor.name, ELEMENTS[tensor.datatype], ["N", *tensor.shape[1:]])
+        for tensor in signature_of(schema).inputs
+    ]
+    kind = TensorProto.INT64 if schema.kind == "text" else TensorProto.FLOAT
+    output = helper.make_tensor_value_info("encoded", kind, ["N", *encoded_shape(schema, encoding)])
+    return _model(helper.make_graph(nodes.nodes, "preprocessing", inputs, [output], nodes.constants), opset)
+
+
+def encoded_shape(schema: Schema, encoding: Encoding) -> tuple[int, ...]:
+    """The shape of one encoded row: (D,), (C, H, W) or (L,)."""
+    first = encoding.features[0]
+    if isinstance(first, TextEncoding):
+        return (first.length,)
+    if isinstance(first, ImageEncoding):
+        height, width, *_ = schema.features[0].shape
+        return (len(first.mean), height, width)
+    return (sum(len(e.values) if isinstance(e, CategoryEncoding) else 1 for e in encoding.features),)
+
+
+def vocabulary_size(encoding: Encoding) -> int:
+    """How many token ids there are: the words, padding and unknown; 0 if the rows are no text."""
+    first = encoding.features[0]
+    return len(first.words) + FIRST_WORD if isinstance(first, TextEncoding) else 0
+
+
+def encode(preprocessor: onnx.ModelProto | bytes, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Every row as the network sees it, by running the graph on ONNX Runtime in bounded batches.
+
+    Args:
+        preprocessor: What `build_preprocessor` gave, or its bytes.
+        inputs: One array a graph input, the batch first; strings as arrays of str.
+    """
+    content = preprocessor if isinstance(preprocessor, bytes) else preprocessor.SerializeToString(deterministic=True)
+    session = _session(content)
+    output = session.get_outputs()[0]
+    rows, shape = len(next(iter(inputs.values()))), [int(size) for size in output.shape[1:]]
+    encoded = np.empty((rows, *shape), dtype=np.int64 if "int64" in output.type else np.float32)
+    for part in _text_batches(inputs["text"]) if "text" in inputs else _batches(rows, int(np.prod(shape))):
+        encoded[part] = session.run(["encoded"], {name: values[part] for name, values in inputs.items()})[0]
+    return encoded
+
+
+def tokens(texts: Sequence[str] | np.ndarray) -> list[list[str]]:
+    """The words of each text, as the graph sees them."""
+    if not len(texts):
+        return []
+    array = np.asarray(texts, dtype=object)
+    batches = (_tokenizer().run(None, {"text": array[part]})[0] for part in _text_batches(array))
+    return [[word for word in row if word] for padded in batches for row in padded]
+
+
+def _batches(rows: int, row_values: int) -> Iterator[slice]:
+    step = max(1, min(BATCH_ROWS, BATCH_VALUES // max(row_values, 1)))
+    return (slice(start, start + step) for start in range(0, rows, step))
+
+
+def _text_batches(texts: np.ndarray) -> Iterator[slice]:
+    """Cut so that rows times the longest row's words stays bounded: StringSplit pads every row to the longest."""
+    start, longest = 0, 1
+    for place, text in enumerate(texts):
+        wide = max(longest, text.count(" ") + 1)
+        if place > start and (place - start + 1) * wide > BATCH_WORDS:
+            yield slice(start, place)
+            start, wide = place, text.count(" ") + 1
+        longest = wide
+    if start < len(texts):
+        yield slice(start, len(texts))
+
+
+@lru_cache(maxsize=1)
+def _tokenizer() -> ort.InferenceSession:
+    nodes = Nodes()
+    words = helper.make_tensor_value_info(add_words(nodes, "text"), TensorProto.STRING, ["N", "T"])
+    text = helper.make_tensor_value_info("text", TensorProto.STRING, ["N"])
+    graph = helper.make_graph(nodes.nodes, "tokens", [text], [words])
+    return _session(_model(graph, FIRST_TEXT_OPSET).SerializeToString())
+
+
+def _session(content: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _model(graph: onnx.GraphProto, opset: int) -> onnx.ModelProto:
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+    return helper.make_model(graph, producer_name="ingot", opset_imports=opsets, ir_version=IR_VERSION)
