@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from tasks.contracts.errors import InputError
 from tasks.stores.s3_connection import Connection, Stream
-from tasks.stores.s3_errors import BucketMissingError, ConditionFailedError, MissingError
+from tasks.stores.s3_errors import BucketMissingError, ConditionFailedError, MissingError, not_s3
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,12 @@ class Bucket:
         """
         checks = {"ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()} if sha256 else {}
         try:
-            self.call("put_object", key, Body=body, **checks, **conditions)
+            answer = self.call("put_object", key, Body=body, **checks, **conditions)
         except BucketMissingError:
             self._create()
-            self.call("put_object", key, Body=body, **checks, **conditions)
+            answer = self.call("put_object", key, Body=body, **checks, **conditions)
+        if "ETag" not in answer:
+            raise not_s3(self.connection.endpoint)
 
     def open(self, key: str) -> Stream:
         """An object, to be read piece by piece."""
@@ -83,5 +85,7 @@ def listing(connection: Connection, bucket: str, prefix: str) -> Iterator[tuple[
             page = connection.call("list_objects_v2", Bucket=bucket, Prefix=prefix, **token)
         except BucketMissingError:
             return
+        if "IsTruncated" not in page:
+            raise not_s3(connection.endpoint)
         yield from ((found["Key"], found["Size"]) for found in page.get("Contents", ()))
         token = {"ContinuationToken": page.get("NextContinuationToken", "")}

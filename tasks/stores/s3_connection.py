@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import InvalidRegionError, ProfileNotFound
 
 from tasks.contracts.errors import InputError
-from tasks.stores.s3_errors import BOTO_ERRORS, silent, translate
+from tasks.stores.s3_errors import BOTO_ERRORS, not_s3, silent, translate
 
 PIECE_BYTES = 2**20
 """How much of an object is in memory while it is copied."""
@@ -75,11 +75,13 @@ class Connection:
     def open(self, bucket: str, key: str) -> Stream:
         """An object, to be read piece by piece; errors as `call`."""
         answer = self.call("get_object", Bucket=bucket, Key=key)
+        if "ETag" not in answer:
+            raise not_s3(self.endpoint)
         return Stream(answer["ETag"], answer["ContentLength"], self._pieces(bucket, key, answer))
 
     def _pieces(self, bucket: str, key: str, answer: dict[str, Any]) -> Iterator[bytes]:
         """The bytes of an object; where the connection breaks it is taken up again, if the object is still the same."""
-        done, etag = 0, answer["ETag"]
+        done, size, etag = 0, answer["ContentLength"], answer["ETag"]
         for breaks in range(BREAKS + 1):
             try:
                 for piece in answer["Body"].iter_chunks(PIECE_BYTES):
@@ -87,6 +89,8 @@ class Connection:
                     yield piece
                 return
             except BOTO_ERRORS as error:
+                if done == size:
+                    return
                 if breaks == BREAKS:
                     raise silent(self.endpoint, f"s3://{bucket}/{key} broke off {breaks + 1} times") from error
             answer = self.call("get_object", Bucket=bucket, Key=key, Range=f"bytes={done}-", IfMatch=etag)

@@ -16,8 +16,9 @@ from botocore.parsers import ResponseParserError
 
 from tasks.contracts.errors import ConflictError, IngotError, InputError, IntegrityError, UnavailableError
 
-BotoError: TypeAlias = ClientError | BotoCoreError | ResponseParserError
-BOTO_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
+BotoError: TypeAlias = ClientError | BotoCoreError | ResponseParserError | RecursionError
+BOTO_ERRORS = (ClientError, BotoCoreError, ResponseParserError, RecursionError)
+"""RecursionError: botocore follows a server that redirects every request until the stack ends."""
 
 BROKEN_BODY = ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch")
 WRONG_KEY = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "ExpiredToken", "InvalidToken")
@@ -57,7 +58,7 @@ def translate(error: BotoError, endpoint: str, region: str, place: str) -> Ingot
         return InputError(f"S3 address is {place!r}, but a bucket has 3 to 63 of a-z 0-9 . -: name another")
     if isinstance(error, HTTPClientError | NoConnectionError):
         return silent(endpoint, type(error).__name__)
-    return _not_s3(endpoint)
+    return not_s3(endpoint)
 
 
 def silent(endpoint: str, reason: str) -> UnavailableError:
@@ -87,13 +88,14 @@ def _refused(error: ClientError, endpoint: str, region: str, place: str) -> Ingo
     if code in WRONG_REGION:
         return InputError(f"region is {region!r}, but s3://{place} lies in another ({code}): set AWS_REGION to it")
     if (status >= 500 and status != 501) or status == 429 or code in ("SlowDown", "RequestTimeout"):
-        return silent(endpoint, f"{status} {code}")
+        return silent(endpoint, code if code == str(status) else f"{status} {code}")
     if code in ("", str(status)):
-        return _not_s3(endpoint)
+        return not_s3(endpoint)
     return InputError(f"S3 at {endpoint} refused s3://{place} ({code}): see what the store's log says")
 
 
-def _not_s3(endpoint: str) -> InputError:
+def not_s3(endpoint: str) -> InputError:
+    """What is said when something answers that is no S3 store."""
     return InputError(
         f"{endpoint} answers, but not as S3 does: point AWS_ENDPOINT_URL at an S3 store, or run `ingot up`"
     )
