@@ -114,7 +114,10 @@ class App:
 
     async def _ready(self, request: Request) -> Reply:
         waits_for = self._library.waits_for()
-        return json_reply({"ready": not waits_for, "waits_for": waits_for}, 503 if waits_for else 200)
+        if waits_for:
+            message = f"the server is not ready, but will be: it waits for {', '.join(waits_for)}"
+            raise Refusal("not_ready", message, status=503)
+        return json_reply({"ready": True, "models": [served.model for served in self._library.champions()]})
 
     async def _metadata(self, request: Request, name: str, version: str = "") -> Reply:
         return json_reply(metadata(self._library.shelf(name), self._library.find(name, version)))

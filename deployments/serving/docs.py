@@ -31,22 +31,25 @@ def page(document: dict[str, Any]) -> Reply:
 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
-    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    request = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    answer = operation["responses"]["200"]["content"]["application/json"]
     opened = " open" if path.startswith("/predict/") else ""
+    parts = [_body(request), _schema("Request schema", request), _schema("Answer schema", answer)] if request else []
     return (
         f'<details{opened}><summary><b class="{method.lower()}">{method}</b> <code>{escape(path)}</code> '
         f"{escape(operation['summary'])}</summary>"
         f'<form data-method="{method}" data-path="{escape(path)}">'
-        f"{_body(content) if content else ''}<button>Send</button><pre hidden></pre></form></details>"
+        f"{''.join(parts)}<button>Send</button><pre hidden></pre></form></details>"
     )
 
 
 def _body(content: dict[str, Any]) -> str:
-    schema = escape(orjson.dumps(content["schema"], option=orjson.OPT_INDENT_2).decode())
-    return (
-        f'<textarea aria-label="Request body" spellcheck="false" rows="8">{escape(_example(content))}</textarea>'
-        f"<details><summary>Schema</summary><pre>{schema}</pre></details>"
-    )
+    return f'<textarea aria-label="Request body" spellcheck="false" rows="8">{escape(_example(content))}</textarea>'
+
+
+def _schema(title: str, content: dict[str, Any]) -> str:
+    text = orjson.dumps(content["schema"], option=orjson.OPT_INDENT_2).decode()
+    return f"<details><summary>{title}</summary><pre>{escape(text)}</pre></details>"
 
 
 def _example(content: dict[str, Any]) -> str:

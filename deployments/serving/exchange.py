@@ -109,15 +109,15 @@ def parse_object(body: bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Refusal("not_json", f"the body is not JSON: {_why(error)}") from error
+        raise Refusal("not_json", f"the body is not JSON: {_why(body, error)}") from error
     if not isinstance(value, dict):
         message = f"the body is a JSON {type(value).__name__}, but must be an object: see /docs for an example"
         raise Refusal("wrong_type", message)
     return value
 
 
-def _why(error: orjson.JSONDecodeError) -> str:
-    if not error.doc:
+def _why(body: bytes, error: orjson.JSONDecodeError) -> str:
+    if not body:
         return "it is empty, but must be an object: see /docs for an example"
     if any(error.doc.startswith(word, error.pos) for word in ("NaN", "Infinity", "-Infinity", "nan", "inf")):
         return f"NaN and Infinity are not numbers in JSON: send null for a missing value (char {error.pos})"

@@ -6,9 +6,9 @@ from pathlib import Path
 from deployments.serving.golden import replay
 from deployments.serving.library import Served
 from tasks.contracts.artifacts import Artifact
-from tasks.contracts.errors import IntegrityError
+from tasks.contracts.errors import GraphError, IntegrityError
 from tasks.contracts.manifest import Manifest, Pointer
-from tasks.runtime.session import load
+from tasks.runtime.session import Session, load
 from tasks.stores.s3 import Store
 
 
@@ -31,10 +31,18 @@ def bring(store: Store, model: str, pointer: Pointer, manifest: Manifest) -> Ser
     """
     if manifest.model != model:
         raise IntegrityError(f"the manifest is of model {manifest.model!r}, but must be of {model!r}: publish it again")
-    with tempfile.TemporaryDirectory(prefix="ingot-serving-") as folder:
-        session = load(store.fetch(graph_of(manifest), Path(folder) / "model.onnx"), threads=1)
+    session = _fetched(store, graph_of(manifest))
     row_seconds = replay(session, manifest)
     return Served(model, pointer.version, pointer.seq, pointer.manifest, manifest, session, row_seconds)
+
+
+def _fetched(store: Store, graph: Artifact) -> Session:
+    with tempfile.TemporaryDirectory(prefix="ingot-serving-") as folder:
+        path = store.fetch(graph, Path(folder) / "model.onnx")
+        try:
+            return load(path, threads=1)
+        except (GraphError, IntegrityError) as error:
+            raise type(error)(str(error).replace(str(path), graph.uri)) from error
 
 
 def graph_of(manifest: Manifest) -> Artifact:

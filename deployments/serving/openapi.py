@@ -20,6 +20,7 @@ _TYPES: dict[Datatype, Json] = {
     "UINT8": {"type": "integer", "minimum": 0, "maximum": 255},
     "BYTES": {"type": "string"},
 }
+_ANY_OBJECT: Json = {"type": "object"}
 _ERROR: Json = {
     "type": "object",
     "required": ["error"],
@@ -34,6 +35,14 @@ _ERROR: Json = {
                 "request_id": {"type": "string", "description": "As in the X-Request-Id header"},
             },
         }
+    },
+}
+_ERROR_CONTENT: Json = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+_COMPONENTS: Json = {
+    "schemas": {"Error": _ERROR},
+    "responses": {
+        "Refused": {"description": "The request is wrong", "content": _ERROR_CONTENT},
+        "Failed": {"description": "The server is at fault, or not ready yet", "content": _ERROR_CONTENT},
     },
 }
 _PLAIN = (
@@ -54,7 +63,7 @@ def document(champions: Sequence[Served], version: str) -> Json:
     for served in champions:
         paths |= _model_paths(served)
     for path, summary, name in _PLAIN:
-        paths[path] = {"get": {"operationId": name, "tags": ["server"], "summary": summary, "responses": _answers({})}}
+        paths[path] = {"get": {"operationId": name, "tags": ["server"], "summary": summary, "responses": _answers(_ANY_OBJECT)}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -63,7 +72,7 @@ def document(champions: Sequence[Served], version: str) -> Json:
             "description": "Named features at /predict, Open Inference Protocol V2 at /v2. All bodies are JSON.",
         },
         "paths": paths,
-        "components": {"schemas": {"Error": _ERROR}},
+        "components": _COMPONENTS,
     }
 
 
@@ -103,16 +112,15 @@ def _read(served: Served, verb: str, summary: str) -> Json:
         "operationId": f"{verb}_{served.model}",
         "tags": [served.model],
         "summary": f"{served.model}: {summary}",
-        "responses": _answers({"type": "object"}),
+        "responses": _answers(_ANY_OBJECT),
     }
 
 
 def _answers(schema: Json) -> Json:
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     return {
         "200": {"description": "The answer", "content": {"application/json": {"schema": schema}}},
-        "4XX": {"description": "The request is wrong", "content": error},
-        "5XX": {"description": "The server is at fault, or not ready yet", "content": error},
+        "4XX": {"$ref": "#/components/responses/Refused"},
+        "5XX": {"$ref": "#/components/responses/Failed"},
     }
 
 

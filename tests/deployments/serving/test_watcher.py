@@ -1,0 +1,274 @@
+import threading
+import time
+
+import pytest
+
+from deployments.serving.library import Library
+from deployments.serving.refusal import Refusal
+from deployments.serving.watcher import Watcher
+from tasks.contracts.manifest import POINTER_TYPE, File, GoldenBatch, Pointer
+from tasks.stores.signing import seal
+
+
+@pytest.fixture
+def library():
+    return Library()
+
+
+@pytest.fixture
+def watcher(store, library):
+    return Watcher(store, library)
+
+
+def served(library, model="numbers"):
+    return [(each.version, each.seq) for each in library.served(model)]
+
+
+def test_installs_every_champion_of_the_bucket(tiny, store, library, watcher):
+    tiny.publish(store, "numbers", "1", tiny.numbers())
+    tiny.publish(store, "text", "1", tiny.text())
+    watcher.look()
+    assert [each.model for each in library.champions()] == ["numbers", "text"]
+
+
+def test_without_names_it_is_ready_after_the_first_look_even_into_an_empty_bucket(library, watcher):
+    assert library.waits_for() == ["the first look into the bucket"]
+    watcher.look()
+    assert library.waits_for() == []
+    assert library.champions() == []
+
+
+def test_with_names_it_is_ready_when_each_of_them_is_loaded(tiny, store):
+    library = Library(["numbers", "text"])
+    watcher = Watcher(store, library, ["numbers", "text"])
+    tiny.publish(store, "numbers", "1", tiny.numbers())
+    tiny.publish(store, "image", "1", tiny.image())
+    watcher.look()
+    assert library.waits_for() == ["text"]
+    with pytest.raises(Refusal, match="model 'text' is not loaded yet"):
+        library.find("text")
+    tiny.publish(store, "text", "1", tiny.text())
+    watcher.look()
+    assert library.waits_for() == []
+    assert [each.model for each in library.champions()] == ["numbers", "text"]
+
+
+def test_discovers_a_model_that_appears_later(tiny, store, library, watcher):
+    watcher.look()
+    tiny.publish(store, "numbers", "1", tiny.numbers())
+    time.sleep(0.01)  # listing takes a tenth of the time at most
+    watcher.look()
+    assert served(library) == [("1", 2)]
+
+
+def test_follows_the_pointer_and_keeps_the_last_two_versions(tiny, store, library, watcher):
+    for version in range(1, 5):
+        tiny.publish(store, "numbers", str(version), tiny.numbers(weight=float(version)))
+        watcher.look()
+    assert served(library) == [("4", 8), ("3", 6), ("2", 4)]
+
+
+def test_an_unmoved_pointer_costs_one_small_read(tiny, store, library, watcher):
+    tiny.publish(store, "numbers", "1", tiny.numbers())
+    watcher = Watcher(store, library, ["numbers"])
+    watcher.look()
+    store.reads.clear()
+    watcher.look()
+    assert store.reads == ["models/numbers/aliases/champion.json"]
+
+
+def test_a_rollback_to_a_kept_version_loads_nothing_anew(tiny, store, library, watcher):
+    first = tiny.publish(store, "numbers", "1", tiny.numbers(1.0))
+    watcher.look()
+    session = library.find("numbers").session
+    tiny.publish(store, "numbers", "2", tiny.numbers(2.0))
+    watcher.look()
+    tiny.rollback(store, "numbers", "1", first)
+    watcher.look()
+    assert served(library) == [("1", 5), ("2", 4)]
+    assert library.find("numbers").session is session
+
+
+def bad_blob(tiny, store):
+    tiny.publish(store, "numbers", "2", tiny.numbers(3.0), tamper=b"something else")
+
+
+def no_onnx(tiny, store):
+    garbage = b"not an onnx graph at all"
+    made = (*tiny.numbers(3.0)[:1], garbage, None)
+    golden = tiny.manifest_of("numbers", tiny.numbers(3.0)).golden
+    tiny.publish(store, "numbers", "2", made, golden=golden)
+
+
+def wrong_golden(tiny, store):
+    golden = GoldenBatch(inputs={"features": [[1.0, 2.0]]}, outputs={"value": [9.1]})
+    tiny.publish(store, "numbers", "2", tiny.numbers(3.0), golden=golden)
+
+
+def empty_golden(tiny, store):
+    tiny.publish(store, "numbers", "2", tiny.numbers(3.0), golden=GoldenBatch(inputs={}, outputs={}))
+
+
+def ragged_golden(tiny, store):
+    golden = GoldenBatch(inputs={"features": [[1.0, 2.0]]}, outputs={"value": [[6.0], 1.0]})
+    tiny.publish(store, "numbers", "2", tiny.numbers(3.0), golden=golden)
+
+
+def golden_of_another_shape(tiny, store):
+    golden = GoldenBatch(inputs={"features": [[1.0, 2.0, 3.0]]}, outputs={"value": [6.0]})
+    tiny.publish(store, "numbers", "2", tiny.numbers(3.0), golden=golden)
+
+
+def other_signature(tiny, store):
+    signature = tiny.manifest_of("text", tiny.text()).signature
+    tiny.publish(store, "numbers", "2", tiny.numbers(3.0), signature=signature)
+
+
+def two_graphs(tiny, store):
+    made = tiny.artifact_of(tiny.numbers(3.0)[1])
+    files = (File(path="a.onnx", artifact=made), File(path="b.onnx", artifact=made))
+    tiny.publish(store, "numbers", "2", tiny.numbers(3.0), files=files)
+
+
+def no_pointer(tiny, store):
+    store.objects["models/numbers/aliases/champion.json"] = b"{}"
+
+
+def pointer_to_nothing(tiny, store):
+    pointer = Pointer(seq=9, version="9", manifest="0" * 64)
+    store.objects["models/numbers/aliases/champion.json"] = seal(pointer.to_bytes(), POINTER_TYPE)
+
+
+BAD = {
+    bad_blob: "is not what its digest says",
+    no_onnx: "is no ONNX graph",
+    wrong_golden: "a golden value is off by 0.1",
+    empty_golden: "the golden batch has inputs",
+    ragged_golden: "golden value is no array of FP32",
+    golden_of_another_shape: "but must be a list of 2",
+    other_signature: "as the manifest says",
+    two_graphs: "names 2 ONNX files",
+    no_pointer: "envelope is broken",
+    pointer_to_nothing: "is missing",
+}
+
+
+@pytest.mark.parametrize("spoil", BAD, ids=lambda spoil: spoil.__name__)
+def test_a_bad_version_leaves_the_old_one_serving(tiny, store, library, watcher, spoil):
+    tiny.publish(store, "numbers", "1", tiny.numbers())
+    watcher.look()
+    spoil(tiny, store)
+    for _ in range(3):
+        watcher.look()
+    assert served(library) == [("1", 2)]
+    shelf = library.shelf("numbers")
+    assert shelf.refused == 1
+    assert BAD[spoil] in shelf.last_refusal
+    assert "\n" not in shelf.last_refusal
+    assert "/tmp" not in shelf.last_refusal
+
+
+def test_a_model_whose_first_version_is_bad_says_why_it_does_not_answer(tiny, store, library, watcher):
+    bad_blob(tiny, store)
+    watcher.look()
+    with pytest.raises(Refusal, match="not what its digest says") as refused:
+        library.find("numbers")
+    assert refused.value.status == 503
+
+
+def test_a_good_version_after_a_bad_one_is_served(tiny, store, library, watcher):
+    tiny.publish(store, "numbers", "1", tiny.numbers(1.0))
+    watcher.look()
+    bad_blob(tiny, store)
+    watcher.look()
+    tiny.publish(store, "numbers", "3", tiny.numbers(5.0))
+    watcher.look()
+    assert served(library) == [("3", 6), ("1", 2)]
+
+
+def test_a_bad_download_that_heals_is_served_without_a_new_pointer(tiny, store, library, watcher):
+    bad_blob(tiny, store)
+    watcher.look()
+    store.put_bytes(tiny.numbers(3.0)[1])
+    watcher.look()
+    assert served(library) == []  # not before a second has passed
+    time.sleep(1.05)
+    watcher.look()
+    assert served(library) == [("2", 2)]
+
+
+def test_one_bad_model_does_not_keep_another_from_moving(tiny, store, library, watcher):
+    tiny.publish(store, "aaa", "1", tiny.numbers(), tamper=b"x")
+    tiny.publish(store, "numbers", "1", tiny.numbers())
+    watcher.look()
+    assert served(library) == [("1", 2)]
+    assert library.waits_for() == []
+
+
+def test_an_older_pointer_is_refused(tiny, store, library, watcher):
+    key = "models/numbers/aliases/champion.json"
+    tiny.publish(store, "numbers", "1", tiny.numbers(1.0))
+    old = store.objects[key]
+    tiny.publish(store, "numbers", "2", tiny.numbers(2.0))
+    watcher.look()
+    store.objects[key] = old
+    watcher.look()
+    assert served(library) == [("2", 4)]
+    assert "must not be older than 4" in library.shelf("numbers").last_refusal
+
+
+def test_a_silent_store_leaves_the_current_version_serving_and_is_asked_again(tiny, store, library, watcher):
+    tiny.publish(store, "numbers", "1", tiny.numbers(1.0))
+    watcher.look()
+    tiny.publish(store, "numbers", "2", tiny.numbers(2.0))
+    store.down = True
+    watcher.look()
+    assert served(library) == [("1", 2)]
+    assert library.shelf("numbers").refused == 0
+    store.down = False
+    watcher.look()
+    assert served(library) == [("2", 4), ("1", 2)]
+
+
+def test_a_silent_store_at_the_start_does_not_count_as_the_first_look(tiny, store, library, watcher):
+    store.down = True
+    watcher.look()
+    assert library.waits_for() == ["the first look into the bucket"]
+
+
+def test_a_vanished_pointer_leaves_the_current_version_serving(tiny, store, library, watcher):
+    tiny.publish(store, "numbers", "1", tiny.numbers(1.0))
+    watcher.look()
+    store.objects.clear()
+    time.sleep(0.01)
+    watcher.look()
+    assert served(library) == [("1", 2)]
+
+
+def test_folders_that_no_model_can_have_made_are_passed_over(tiny, store, library, watcher):
+    store.objects["models/../aliases/champion.json"] = b"{}"
+    store.objects["models/a/b/aliases/champion.json"] = b"{}"
+    tiny.publish(store, "numbers", "1", tiny.numbers())
+    watcher.look()
+    assert [name for name, _ in library.shelves()] == ["numbers"]
+
+
+def test_the_thread_outlives_what_nobody_foresaw(tiny, store, library):
+    class Moody(type(store)):
+        def keys(self, prefix):
+            if not self.reads:
+                self.reads.append("once")
+                raise ZeroDivisionError
+            return super().keys(prefix)
+
+    moody = Moody()
+    tiny.publish(moody, "numbers", "1", tiny.numbers())
+    moody.reads.clear()
+    stop = threading.Event()
+    thread = threading.Thread(target=Watcher(moody, library).run, args=(stop, 0.01))
+    thread.start()
+    try:
+        tiny.wait_until(lambda: served(library) == [("1", 2)])
+    finally:
+        stop.set()
+        thread.join()
