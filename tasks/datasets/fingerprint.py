@@ -57,7 +57,8 @@ def _bits(column: pa.Array) -> np.ndarray:
     each = np.fromiter(
         (_digest(value) for value in encoded.dictionary.to_pylist()), dtype=np.uint64, count=len(encoded.dictionary)
     )
-    return each[encoded.indices.to_numpy()]
+    bits: np.ndarray = each[encoded.indices.to_numpy()]
+    return bits
 
 
 def _digest(value: str | bytes) -> int:

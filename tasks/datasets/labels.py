@@ -1,5 +1,7 @@
 """How a raw target becomes a class: whole numbers stay whole numbers, booleans and words are strings."""
 
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.contracts.errors import DataError
+
+WHOLE = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)
 
 
 def as_label(value: Any) -> int | str:
@@ -18,6 +22,20 @@ def as_label(value: Any) -> int | str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return int(value) if isinstance(value, float | int) else str(value)
+
+
+def named_type(names: Iterable[str]) -> pa.DataType:
+    """The type of labels that were written as words: int64 if each is a whole number as one would write it.
+
+    >>> str(named_type(["0", "10"])), str(named_type(["0", "07"])), str(named_type(["cat"]))
+    ('int64', 'string', 'string')
+    """
+    return pa.int64() if all(WHOLE.fullmatch(name) for name in names) else pa.string()
+
+
+def named(names: Sequence[str], kind: pa.DataType) -> pa.Array:
+    """Labels that were written as words, as this type."""
+    return pa.array([int(name) for name in names] if pa.types.is_integer(kind) else names, kind)
 
 
 def class_indices(target: pa.Array, labels: tuple[int, ...] | tuple[str, ...]) -> np.ndarray:

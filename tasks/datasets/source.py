@@ -4,12 +4,14 @@ A source never hands out more than one batch at a time, so memory is bounded by 
 """
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
+import numpy as np
 import pyarrow as pa
 
 from tasks.contracts.artifacts import Split
@@ -62,13 +64,22 @@ class Source:
     """Looks at every row and gives the source with types that fit them all; None where types are certain."""
 
 
+def stem(path: Path) -> str:
+    """The name up to its first dot, in lower case: what says which side a file is.
+
+    >>> stem(Path("data/Train.csv.gz"))
+    'train'
+    """
+    return path.name.split(".")[0].lower()
+
+
 def batch_rows(row_bytes: int) -> int:
     """How many rows of this size make a batch.
 
     >>> batch_rows(80), batch_rows(784), batch_rows(3 * 1024 * 1024)
-    (65536, 21399, 64)
+    (65536, 21399, 5)
     """
-    return max(64, min(BATCH_ROWS, BATCH_BYTES // max(row_bytes, 1)))
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // max(row_bytes, 1)))
 
 
 def row_bytes(schema: pa.Schema) -> int:
@@ -82,13 +93,20 @@ def _cell_bytes(kind: pa.DataType) -> int:
     return 8 if pa.types.is_primitive(kind) else 1024
 
 
+def image_column(images: np.ndarray) -> pa.Array:
+    """Images uint8 (N, ...) as fixed-size binary cells."""
+    pixels = np.ascontiguousarray(images)
+    size = int(np.prod(images.shape[1:]))
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(size), len(images), [None, pa.py_buffer(pixels)])
+
+
 @contextmanager
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a file, unpacked if its name ends in .gz; a broken archive is a `DataError`."""
     with path.open("rb") as packed:
         try:
-            yield cast(BinaryIO, gzip.open(packed)) if path.suffix == ".gz" else packed
-        except (gzip.BadGzipFile, EOFError) as error:
+            yield cast(BinaryIO, gzip.GzipFile(fileobj=packed)) if path.suffix == ".gz" else packed
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DataError(f"{path.name} is no whole gzip file, but must be one: pack or copy it again") from error
 
 

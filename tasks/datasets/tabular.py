@@ -11,7 +11,7 @@ import pyarrow as pa
 from tasks.contracts.errors import DataError
 from tasks.datasets import csv_files, json_lines, parquet_files
 from tasks.datasets.column_types import stored, unified
-from tasks.datasets.source import PART_NAMES, Part, Source
+from tasks.datasets.source import PART_NAMES, Part, Source, stem
 
 Read = Callable[[Path, pa.Schema, Sequence[str]], Iterator[pa.RecordBatch]]
 
@@ -35,15 +35,6 @@ def open_table(name: str, files: Sequence[Path], form: str) -> Source:
     A file called train, test or validation is a part of that side.
     """
     return _opened(name, files, form, FORMATS[form].infer)
-
-
-def stem(path: Path) -> str:
-    """The name up to its first dot, in lower case: what says which side a file is.
-
-    >>> stem(Path("data/Train.csv.gz"))
-    'train'
-    """
-    return path.name.split(".")[0].lower()
 
 
 def _opened(name: str, files: Sequence[Path], form: str, infer: Callable[[Path], pa.Schema]) -> Source:
