@@ -129,7 +129,7 @@ def _build(source: Source, folder: Path, request: Request) -> BuiltDataset:
             profile=profile(summary),
             rows=dict(writer.rows),
             files=dict(writer.files),
-            warnings=(*odd, *intake.duplicates.warnings(), *absent),
+            warnings=(*source.warnings, *odd, *intake.duplicates.warnings(), *absent),
         )
         writer.keep()
     return built

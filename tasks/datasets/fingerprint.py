@@ -46,18 +46,24 @@ def uniform(values: np.ndarray) -> np.ndarray:
 
 
 def _bits(column: pa.Array) -> np.ndarray:
-    if pa.types.is_primitive(column.type):
-        values = numbers(column) + 0.0  # -0.0 becomes 0.0
-        bits = values.view(np.uint64)
-        missing = np.isnan(values)
-        if missing.any():
-            bits[missing] = _MISSING
-        return bits
-    encoded = pc.dictionary_encode(pc.fill_null(column, b"" if pa.types.is_fixed_size_binary(column.type) else ""))
-    each = np.fromiter(
-        (_digest(value) for value in encoded.dictionary.to_pylist()), dtype=np.uint64, count=len(encoded.dictionary)
-    )
-    bits: np.ndarray = each[encoded.indices.to_numpy()]
+    return _number_bits(column) if pa.types.is_primitive(column.type) else _content_bits(column)
+
+
+def _number_bits(column: pa.Array) -> np.ndarray:
+    values = numbers(column) + 0.0  # -0.0 becomes 0.0
+    bits = values.view(np.uint64)
+    missing = np.isnan(values)
+    if missing.any():
+        bits[missing] = _MISSING
+    return bits
+
+
+def _content_bits(column: pa.Array) -> np.ndarray:
+    if column.null_count:
+        column = pc.fill_null(column, "")
+    encoded = pc.dictionary_encode(column)
+    each = [_digest(value) for value in encoded.dictionary.to_pylist()]
+    bits: np.ndarray = np.asarray(each, dtype=np.uint64)[encoded.indices.to_numpy()]
     return bits
 
 

@@ -60,6 +60,8 @@ class Source:
     parts: tuple[Part, ...]
     shape: tuple[int, ...] = ()
     """Of one image; empty for tables and text."""
+    warnings: tuple[str, ...] = ()
+    """What was odd about the files themselves."""
     widen: Callable[[], "Source"] | None = None
     """Looks at every row and gives the source with types that fit them all; None where types are certain."""
 
