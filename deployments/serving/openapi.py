@@ -63,7 +63,9 @@ def document(champions: Sequence[Served], version: str) -> Json:
     for served in champions:
         paths |= _model_paths(served)
     for path, summary, name in _PLAIN:
-        paths[path] = {"get": {"operationId": name, "tags": ["server"], "summary": summary, "responses": _answers(_ANY_OBJECT)}}
+        paths[path] = {
+            "get": {"operationId": name, "tags": ["server"], "summary": summary, "responses": _answers(_ANY_OBJECT)}
+        }
     return {
         "openapi": "3.1.0",
         "info": {

@@ -19,7 +19,7 @@ from tasks.stores.s3 import Store
 
 log = logging.getLogger("ingot.serving")
 
-_DRAIN_SECONDS = 20
+_DRAIN_SECONDS = 8
 _BACKLOG = 2048
 
 
@@ -39,7 +39,8 @@ def serve(names: Sequence[str], host: str = "127.0.0.1", port: int = 8080) -> No
     """
     models = model_names(names)
     settings = Settings.from_environment()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    log.setLevel(logging.INFO)
     with listening(host, port) as listener:
         store = Store.from_environment()
         _check_access(store)
@@ -47,7 +48,7 @@ def serve(names: Sequence[str], host: str = "127.0.0.1", port: int = 8080) -> No
         app = App(library, settings.max_body_bytes, version("ingot"))
         log.info("serving %s on http://%s:%d", ", ".join(models) or "every champion", host, listener.getsockname()[1])
         with watched(Watcher(store, library, models), settings.poll_seconds):
-            run(app, listener)
+            run(carrier(app), listener)
         app.close()
 
 
@@ -87,21 +88,24 @@ def watched(watcher: Watcher, poll_seconds: float) -> Iterator[None]:
         thread.join(timeout=2)
 
 
-def run(app: App, listener: socket.socket) -> None:
-    """Carries an app with uvicorn until a signal comes."""
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            interface="asgi3",
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=_DRAIN_SECONDS,
-        )
+def carrier(app: App) -> uvicorn.Server:
+    """The uvicorn that carries an app, without what it would add: logs of its own, a `Server` header, websockets."""
+    config = uvicorn.Config(
+        app,
+        interface="asgi3",
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
+    return uvicorn.Server(config)
+
+
+def run(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Serves until a signal comes."""
     # uvicorn raises the signal again once it is done, for the handler that stood before: this one makes it harmless.
     before = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -13,12 +13,11 @@ import httpx
 import numpy as np
 import onnx
 import pytest
-import uvicorn
 from onnx import TensorProto, helper
 
 from deployments.serving.app import App
 from deployments.serving.library import Library
-from deployments.serving.server import listening
+from deployments.serving.server import carrier, listening
 from deployments.serving.watcher import Watcher
 from tasks.contracts.artifacts import Artifact, Gate
 from tasks.contracts.errors import IntegrityError, UnavailableError
@@ -288,9 +287,9 @@ def rollback(store, name, version, manifest):
     journal.move_pointer(journal.append(action="rollback", **facts, actor="test", reason="test"))
 
 
-def call(app, method, path, body=b"", headers=(), chunks=None):
+def call(app, method, path, body=b"", *, headers=(), chunks=()):
     """One request straight into an ASGI app: status, headers, and the parsed body (or the text, if it is not JSON)."""
-    waiting = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks or ()]
+    waiting = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     if isinstance(body, dict | list):
         body = json.dumps(body).encode()
     waiting.append({"type": "http.request", "body": body, "more_body": False})
@@ -314,8 +313,7 @@ def call(app, method, path, body=b"", headers=(), chunks=None):
 def carried(app):
     """The app behind uvicorn on a free port."""
     with listening("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(app, lifespan="off", ws="none", log_level="warning", access_log=False)
-        server = uvicorn.Server(config)
+        server = carrier(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

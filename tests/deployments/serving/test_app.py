@@ -45,7 +45,7 @@ def test_health_and_server_metadata(ask):
         ("DELETE", "/v2/models/mixed", 405, "method_not_allowed", "must be GET"),
     ],
 )
-def test_what_does_not_exist_is_4xx_and_says_what_does(ask, method, path, status, code, words):
+def test_what_does_not_exist_is_4xx_and_says_what_does(ask, *, method, path, status, code, words):
     reply = ask(method, path, {"inputs": [ROW]})
     assert error_of(reply) == (status, code)
     assert words in reply.body["error"]["message"]
@@ -220,7 +220,8 @@ def test_no_bytes_at_all_give_5xx(ask, body, path):
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "HEAD", "OPTIONS", "X"]),
     path=st.lists(
-        st.sampled_from(["v2", "models", "mixed", "versions", "1", "infer", "ready", "predict", "docs", ""]) | st.text(),
+        st.sampled_from(["v2", "models", "mixed", "versions", "1", "infer", "ready", "predict", "docs", ""])
+        | st.text(),
         max_size=7,
     ).map(lambda parts: "/" + "/".join(parts)),
 )

@@ -73,8 +73,20 @@ def test_a_text_is_a_string_of_any_script(ask):
         ("image", {"inputs": [{"image": [[0, 0, 0], 7]}]}, "wrong_shape", "inputs[0].image[1]", "list of 3"),
         ("image", {"inputs": [{"image": [0] * 5}]}, "wrong_shape", "inputs[0].image", "must have 6"),
         ("image", {"inputs": [{"image": []}]}, "wrong_shape", "inputs[0].image", "must have 6"),
-        ("image", {"inputs": [{"image": [[0, 0, 0], [0, 0, 256]]}]}, "out_of_range", "inputs[0].image[1][2]", "0 to 255"),
-        ("image", {"inputs": [{"image": [[0, 0, 0], [0, -1, 0]]}]}, "out_of_range", "inputs[0].image[1][1]", "0 to 255"),
+        (
+            "image",
+            {"inputs": [{"image": [[0, 0, 0], [0, 0, 256]]}]},
+            "out_of_range",
+            "inputs[0].image[1][2]",
+            "0 to 255",
+        ),
+        (
+            "image",
+            {"inputs": [{"image": [[0, 0, 0], [0, -1, 0]]}]},
+            "out_of_range",
+            "inputs[0].image[1][1]",
+            "0 to 255",
+        ),
         ("image", {"inputs": [{"image": [[0, 0, 0], [0, 0, 0.5]]}]}, "wrong_type", "inputs[0].image[1][2]", "0.5"),
         ("image", {"inputs": [{"image": [[0, 0, 0], [0, 0, True]]}]}, "wrong_type", "inputs[0].image[1][2]", "True"),
         ("image", {"inputs": [{"image": [[0, 0, 0], [0, 0, None]]}]}, "missing_value", "inputs[0].image[1][2]", "null"),
@@ -85,7 +97,7 @@ def test_a_text_is_a_string_of_any_script(ask):
         ("text", {"inputs": ["why"]}, "wrong_type", "inputs[0]", "an object of features: text"),
     ],
 )
-def test_refuses_a_body_that_does_not_fit_by_its_place(ask, model, body, code, field, words):
+def test_refuses_a_body_that_does_not_fit_by_its_place(ask, *, model, body, code, field, words):
     reply = ask("POST", f"/predict/{model}", body if isinstance(body, dict) else json.dumps(body).encode())
     assert reply.status == 400
     error = reply.body["error"]

@@ -58,7 +58,9 @@ def test_strings_are_answered_as_bytes_tensors(ask):
 
 
 def test_unknown_fields_of_the_envelope_are_passed_over_as_other_servers_do(ask):
-    reply = ask("POST", INFER["numbers"], {"model_name": "numbers", "inputs": [tensor(parameters={"content_type": "np"})]})
+    reply = ask(
+        "POST", INFER["numbers"], {"model_name": "numbers", "inputs": [tensor(parameters={"content_type": "np"})]}
+    )
     assert reply.status == 200
 
 
@@ -98,7 +100,13 @@ HUGE = 10**12
         ("numbers", {}, "wrong_type", "inputs", "a list of tensors"),
         ("numbers", None, "missing_field", "inputs", "a list of tensors"),
         ("mixed", [AGE, CITY], "missing_input", "inputs", "'height' is missing"),
-        ("mixed", [AGE, CITY, HEIGHT | {"shape": [1], "data": [1]}], "wrong_shape", "inputs", "1 rows, but must have 2"),
+        (
+            "mixed",
+            [AGE, CITY, HEIGHT | {"shape": [1], "data": [1]}],
+            "wrong_shape",
+            "inputs",
+            "1 rows, but must have 2",
+        ),
         ("mixed", [AGE, CITY | {"data": ["Oslo", 1]}, HEIGHT], "wrong_type", "inputs[1].data[1]", "a string"),
         ("image", [pixels(data=[1, 2, 3, 4, 5, 256])], "out_of_range", "inputs[0].data[5]", "from 0 to 255"),
         ("image", [pixels(data=[[[1, 2, 3], [4, 5, -6]]])], "out_of_range", "inputs[0].data[0][1][2]", "-6"),
@@ -108,7 +116,7 @@ HUGE = 10**12
         ("image", [pixels(datatype="INT64")], "wrong_datatype", "inputs[0].datatype", "must be UINT8"),
     ],
 )
-def test_refuses_tensors_that_do_not_fit_by_their_place(ask, model, inputs, code, field, words):
+def test_refuses_tensors_that_do_not_fit_by_their_place(ask, *, model, inputs, code, field, words):
     reply = ask("POST", INFER[model], {"inputs": inputs})
     assert reply.status == 400, reply.body
     assert (reply.body["error"]["code"], reply.body["error"]["field"]) == (code, field)

@@ -32,7 +32,8 @@ def test_finds_the_handler_and_what_stands_in_the_braces(router, method, path, f
 
 
 @pytest.mark.parametrize(
-    "path", ["", "//", "/v2", "/v2/", "/v2/models", "/v2/models/", "/v2/models//infer", "/v2/models/digits/", "/{}", "/v3"]
+    "path",
+    ["", "//", "/v2", "/v2/", "/v2/models", "/v2/models/", "/v2/models//infer", "/v2/models/digits/", "/{}", "/v3"],
 )
 def test_refuses_a_path_that_leads_nowhere(router, path):
     with pytest.raises(Refusal, match="does not exist: see /docs") as refused:
