@@ -109,18 +109,17 @@ def test_no_request_fails_and_none_is_answered_by_a_wrong_version_while_versions
         threads = [threading.Thread(target=client, args=(http.base_url,)) for _ in range(4)]
         for thread in threads:
             thread.start()
-        tiny.wait_until(lambda: answers)
-        for version in range(2, 22):
-            spoil = b"broken" if version % 5 == 0 else None
-            tiny.publish(store, "numbers", str(version), tiny.numbers(float(version)), tamper=spoil)
-            if spoil is None:
-                tiny.wait_until(lambda: answers and answers[-1] == str(version))  # noqa: B023
-        stop.set()
-        for thread in threads:
-            thread.join()
+        try:
+            for version in range(2, 22):
+                spoil = b"broken" if version % 5 == 0 else None
+                tiny.publish(store, "numbers", str(version), tiny.numbers(float(version)), tamper=spoil)
+                if spoil is None:
+                    tiny.wait_until(lambda: answers.count(str(version)) >= 10)  # noqa: B023
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
     assert faults == []
-    assert len(set(answers)) >= 17
-    assert len(answers) > 200
 
 
 def test_a_slow_run_does_not_hold_up_a_quick_request(tiny, store):
