@@ -1,0 +1,94 @@
+"""The commands, each a door: arguments in, one call, something printed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="ingot",
+    help="Retrain a model, cut it to its budget, publish it and serve it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+
+
+@app.callback()
+def _environment() -> None:
+    """Retrain a model, cut it to its budget, publish it and serve it."""
+    from dotenv import load_dotenv
+
+    load_dotenv(Path(".env"))
+
+
+@app.command()
+def up() -> None:
+    """Start the embedded stack in the background and wait until it is healthy; reuse it if it runs."""
+    from deployments.command import stack
+
+    stack.up()
+
+
+@app.command()
+def down() -> None:
+    """Stop the embedded stack in order; nothing is lost."""
+    from deployments.command import stack
+
+    stack.down()
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show how each part fares; exit 0 only if all are healthy."""
+    from deployments.command import stack
+
+    raise typer.Exit(stack.status(as_json=as_json))
+
+
+@app.command()
+def doctor() -> None:
+    """Look at Python, packages, ports, disk, S3 and settings, and say the mend."""
+    from deployments.command import stack
+
+    raise typer.Exit(stack.doctor())
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(help="A deployment of deployments/prefect.yaml.")] = "",
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="One field, e.g. train.epochs=3.")
+    ] = None,
+    params: Annotated[Path | None, typer.Option(help="Fields from a YAML or JSON file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Retrain once, here and now, and show what came of it."""
+    from deployments.command.recipe import compose
+    from deployments.command.retraining import retrain_and_show
+
+    config = compose(name, params, assignments or [])
+    raise typer.Exit(retrain_and_show(config, as_json=as_json))
+
+
+@app.command()
+def deploy() -> None:
+    """Register all deployments and schedules of deployments/prefect.yaml on the Prefect server."""
+    from deployments.command import stack
+
+    stack.deploy()
+
+
+@app.command()
+def serve(
+    names: Annotated[list[str] | None, typer.Argument(help="Models to serve; none serves every champion.")] = None,
+    host: Annotated[str, typer.Option(help="Interface to listen on; empty takes INGOT_SERVING_HOST.")] = "",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes INGOT_SERVING_PORT.")] = 0,
+) -> None:
+    """Serve champions over HTTP, in the foreground, and follow them as they change."""
+    from deployments.command import stack
+
+    stack.serve(names or [], host, port)

@@ -1,0 +1,104 @@
+"""What a retraining shows: the JSON object, the table of candidates, the addresses, a request to paste."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deployments.local.home import Home
+from deployments.serving.named_features import keys_of
+from tasks.contracts.artifacts import Measurement, ModelVersion
+from tasks.contracts.manifest import Manifest
+
+CANDIDATE_FIELDS = ("name", "metric", "size_bytes", "compressed_bytes", "p50_ms", "p95_ms", "parity", "within_budget")
+
+
+def wide_console() -> Console:
+    """Standard output; what is not a terminal has room for a whole row."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, 132))
+
+
+def as_object(version: ModelVersion) -> dict[str, Any]:
+    """The object of `--json`; its keys are a promise (DESIGN 8)."""
+    content = version.model_dump(mode="json", exclude={"candidates"})
+    rows = [candidate.model_dump(mode="json", include=set(CANDIDATE_FIELDS)) for candidate in version.candidates]
+    return content | {"candidates": [{name: row[name] for name in CANDIDATE_FIELDS} for row in rows]}
+
+
+def candidates_table(version: ModelVersion, metric_name: str) -> Table:
+    """One row a candidate, the winner marked."""
+    table = Table(title=f"candidates of {version.model}", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("", "candidate"):
+        table.add_column(heading, no_wrap=True)
+    for heading in (metric_name, "size", "compressed", "p50 ms", "p95 ms", "parity", "in budget"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for candidate in version.candidates:
+        wins = candidate.name == version.winner
+        table.add_row("*" if wins else "", *_row(candidate), style="bold green" if wins else "")
+    return table
+
+
+def addresses_table(version: ModelVersion, serving_url: str) -> Table:
+    """The four places to look at."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for what, where in (
+        ("flow run", version.flow_run_url),
+        ("MLflow version", version.mlflow_version_url),
+        ("S3 manifest", version.manifest_uri),
+        ("serving", f"{serving_url}/v2/models/{version.model}"),
+    ):
+        table.add_row(what, escape(where or "none"))
+    return table
+
+
+def summary(version: ModelVersion) -> str:
+    """One line: what became of it, and why."""
+    what = f"{version.model} version {version.version}" if version.version else version.model
+    champion = ", champion" if version.champion else ""
+    return f"{what}: {version.status}{champion}" + (f": {version.reason}" if version.reason else "")
+
+
+def example_request(manifest: Manifest) -> tuple[dict[str, Any], str]:
+    """A body for `/predict/NAME`, and the answer it must get: the first row of the golden batch."""
+    row: dict[str, Any] = {}
+    for tensor in manifest.signature.inputs:
+        values, keys = manifest.golden.inputs[tensor.name][0], keys_of(tensor)
+        row |= {keys[0]: values} if keys == (tensor.name,) else dict(zip(keys, values, strict=True))
+    answers = {name: rows[0] for name, rows in manifest.golden.outputs.items()}
+    expected = f"label {answers['label']!r}" if "label" in answers else f"value {answers['value']:.6g}"
+    return {"inputs": [row]}, expected
+
+
+def write_example(home: Home, model: str, body: dict[str, Any]) -> Path:
+    """Put a request where a `curl` can take it from."""
+    path = home.folder("examples") / f"{model}.json"
+    path.write_text(json.dumps(body))
+    return path
+
+
+def curl(serving_url: str, model: str, example: Path) -> str:
+    """The request as a line to paste."""
+    shown = example.relative_to(Path.cwd()) if example.is_relative_to(Path.cwd()) else example
+    return f"curl -s {serving_url}/predict/{model} -H 'Content-Type: application/json' -d @{shown}"
+
+
+def _row(candidate: Measurement) -> tuple[str, ...]:
+    return (
+        candidate.name,
+        f"{candidate.metric:.4f}",
+        _kilobytes(candidate.size_bytes),
+        _kilobytes(candidate.compressed_bytes),
+        f"{candidate.p50_ms:.3f}",
+        f"{candidate.p95_ms:.3f}",
+        f"{candidate.parity:.4f}",
+        "yes" if candidate.within_budget else "no",
+    )
+
+
+def _kilobytes(size: int) -> str:
+    return f"{size / 1024:.1f} KiB" if size < 2**20 else f"{size / 2**20:.1f} MiB"

@@ -1,0 +1,76 @@
+"""The environment variables through which everything finds everything else."""
+
+import os
+from collections.abc import Mapping, MutableMapping
+from urllib.parse import urlsplit
+
+from deployments.local.credentials import load_or_create
+from deployments.local.ports import LOCALHOST
+from deployments.local.settings import Settings
+from deployments.local.state import Addresses
+
+WORK_POOL = "ingot"
+REGION = "us-east-1"
+FOREIGN = {
+    "prefect_api_url": ("PREFECT_API_KEY", "PREFECT_PROFILE"),
+    "s3_endpoint_url": ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"),
+}
+"""What belongs to somebody else's server, and would be sent to ours."""
+
+
+def addresses_of(settings: Settings) -> Addresses:
+    """Where everything answers under these settings."""
+    return Addresses(
+        prefect_api_url=settings.prefect_api_url or f"http://{LOCALHOST}:{settings.prefect_port}/api",
+        mlflow_tracking_uri=settings.mlflow_tracking_uri or f"http://{LOCALHOST}:{settings.mlflow_port}",
+        s3_endpoint_url=settings.s3_endpoint_url or f"http://{LOCALHOST}:{settings.s3_port}",
+        bucket=settings.bucket,
+        serving_url=f"http://{settings.serving_host}:{settings.serving_port}",
+    )
+
+
+def client_environment(settings: Settings, addresses: Addresses) -> dict[str, str]:
+    """What a process must have in its environment to reach the stack; nothing for parts that the user runs himself."""
+    values = {
+        "INGOT_HOME": str(settings.place.root),
+        "INGOT_BUCKET": addresses.bucket,
+        "INGOT_SERVING_HOST": settings.serving_host,
+        "INGOT_SERVING_PORT": str(urlsplit(addresses.serving_url).port or settings.serving_port),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "1",
+        "NO_PROXY": _without_proxy("NO_PROXY"),
+        "no_proxy": _without_proxy("no_proxy"),
+    }
+    if not settings.prefect_api_url:
+        values |= {
+            "PREFECT_API_URL": addresses.prefect_api_url,
+            "PREFECT_HOME": str(settings.place.folder("prefect")),
+            "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        }
+    if not settings.mlflow_tracking_uri:
+        values["MLFLOW_TRACKING_URI"] = addresses.mlflow_tracking_uri
+    if not settings.s3_endpoint_url:
+        keys = load_or_create(settings.place)
+        values |= {
+            "AWS_ENDPOINT_URL": addresses.s3_endpoint_url,
+            "AWS_ACCESS_KEY_ID": keys.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+        }
+    return values
+
+
+def apply(settings: Settings, addresses: Addresses, to: MutableMapping[str, str] = os.environ) -> None:
+    """Put the client environment into a process's own, and take out what would mislead it."""
+    for field, names in FOREIGN.items():
+        if not getattr(settings, field):
+            for name in names:
+                to.pop(name, None)
+    to.update(client_environment(settings, addresses))
+
+
+def _without_proxy(name: str, environment: Mapping[str, str] = os.environ) -> str:
+    given = [host for host in environment.get(name, "").split(",") if host]
+    return ",".join([*given, *(host for host in (LOCALHOST, "localhost") if host not in given)])

@@ -1,0 +1,92 @@
+"""Whether a part does its work, asked of the part itself."""
+
+import os
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from deployments.local.environment import WORK_POOL
+from deployments.local.state import Addresses, PartName
+from tasks.contracts.errors import IngotError
+
+TIMEOUT_SECONDS = 5.0
+OFFLINE_SECONDS = 95.0
+"""A worker beats every 30 s; after three missed beats it is offline."""
+
+
+def problem_of(part: PartName, addresses: Addresses, since: float = 0.0) -> str:
+    """What keeps a part from being healthy, in words; empty when it is.
+
+    Args:
+        part: Which one.
+        addresses: Where it answers.
+        since: For the worker: heartbeats before this moment are a predecessor's. Seconds since the epoch.
+    """
+    checks = {
+        "s3": lambda: _s3(addresses.bucket),
+        "prefect": lambda: _get(f"{addresses.prefect_api_url}/health"),
+        "mlflow": lambda: _mlflow(addresses.mlflow_tracking_uri),
+        "worker": lambda: _worker(addresses.prefect_api_url, since),
+        "serving": lambda: _get(f"{addresses.serving_url}/v2/health/live"),
+    }
+    try:
+        return checks[part]()
+    except (httpx.HTTPError, IngotError) as error:
+        return str(error) or type(error).__name__
+
+
+def ask_prefect(method: str, url: str, body: Mapping[str, Any] | None = None) -> Any:
+    """One request to a Prefect server, with the user's credentials for his own.
+
+    Raises:
+        httpx.HTTPError: Nobody answered, or with a fault.
+    """
+    headers, auth = {}, None
+    if key := os.environ.get("PREFECT_API_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    elif pair := os.environ.get("PREFECT_API_AUTH_STRING"):
+        auth = httpx.BasicAuth(*pair.split(":", 1)) if ":" in pair else None
+    with httpx.Client(timeout=TIMEOUT_SECONDS, headers=headers, auth=auth) as client:
+        answer = client.request(method, url, json=body)
+        answer.raise_for_status()
+        return answer.json()
+
+
+def _get(url: str) -> str:
+    answer = httpx.get(url, timeout=TIMEOUT_SECONDS)
+    return "" if answer.is_success else f"{url} answered {answer.status_code}"
+
+
+def _mlflow(uri: str) -> str:
+    """An MLflow server's health; a user's file or database needs no server."""
+    return _get(f"{uri.rstrip('/')}/health") if uri.startswith("http") else ""
+
+
+def _s3(bucket: str) -> str:
+    """Health of S3 is a PUT: after a crash it answers long before it can write."""
+    from tasks.stores.s3 import Store
+
+    store = Store.from_environment(bucket, "health/")
+    standing = store.read("last")
+    # False says that somebody else wrote meanwhile: so it can write.
+    store.replace("last", f"{time.time_ns()}".encode(), standing.etag if standing else None)
+    return ""
+
+
+def _worker(prefect_api_url: str, since: float) -> str:
+    url = f"{prefect_api_url}/work_pools/{WORK_POOL}/workers/filter"
+    try:
+        workers = ask_prefect("POST", url, {})
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == httpx.codes.NOT_FOUND:
+            return f"work pool {WORK_POOL!r} does not exist yet"
+        raise
+    beats = [datetime.fromisoformat(w["last_heartbeat_time"]).timestamp() for w in workers if w["last_heartbeat_time"]]
+    last = max(beats, default=0.0)
+    if last < since:
+        return "no heartbeat has reached the Prefect server yet"
+    silent = time.time() - last
+    return f"the last heartbeat was {silent:.0f} s ago" if silent > OFFLINE_SECONDS else ""

@@ -1,0 +1,94 @@
+"""Every INGOT_* variable in one form, and the three addresses that decide which parts are embedded."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from deployments.local.home import Home
+from tasks.contracts.errors import ConfigError
+from tasks.contracts.explain import explain
+
+Port = Annotated[int, Field(ge=1024, le=65535)]
+GRPC_OFFSET = 10_000
+S3_INNER_PARTS = ("master", "volume", "filer", "admin")
+
+
+class Settings(BaseSettings):
+    """Where things are: read from the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="INGOT_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    home: Path = Path(".ingot")
+    """Folder of the embedded stack's state."""
+    prefect_port: Port = 4200
+    """Port of the embedded Prefect server and its UI."""
+    mlflow_port: Port = 5000
+    """Port of the embedded MLflow server."""
+    s3_port: Annotated[int, Field(ge=1024, le=65535 - GRPC_OFFSET - len(S3_INNER_PARTS))] = 8333
+    """Port of the embedded S3; the next four, and all five plus 10000, are taken as well."""
+    serving_host: str = "127.0.0.1"
+    """Interface the serving process listens on."""
+    serving_port: Port = 8080
+    """Port of the serving process."""
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] = "ingot"
+    """The bucket that holds everything."""
+    up_timeout_seconds: Annotated[float, Field(gt=0)] = 180.0
+    """Longest wait of `ingot up` for all parts to be healthy."""
+    prefect_api_url: str = Field(default="", validation_alias="PREFECT_API_URL")
+    """Your own Prefect server; empty embeds one."""
+    mlflow_tracking_uri: str = Field(default="", validation_alias="MLFLOW_TRACKING_URI")
+    """Your own MLflow server; empty embeds one."""
+    s3_endpoint_url: str = Field(default="", validation_alias="AWS_ENDPOINT_URL")
+    """Your own S3; empty embeds one."""
+
+    @model_validator(mode="after")
+    def _no_port_is_given_twice(self) -> "Settings":
+        names: dict[int, str] = {}
+        for name, port in self.ports.items():
+            if port in names:
+                raise ValueError(f"{name} is {port}, but must differ from {names[port]}: choose another port")
+            names[port] = name
+        return self
+
+    @property
+    def place(self) -> Home:
+        """The folder, as an absolute path."""
+        return Home(self.home.expanduser().absolute())
+
+    @property
+    def s3_ports(self) -> dict[str, int]:
+        """The ports SeaweedFS listens on beside its S3 port, by the name of its inner part."""
+        return {name: self.s3_port + 1 + i for i, name in enumerate(S3_INNER_PARTS)}
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Every port the embedded parts need, by the variable it comes from."""
+        ports = {"INGOT_SERVING_PORT": self.serving_port}
+        if not self.prefect_api_url:
+            ports["INGOT_PREFECT_PORT"] = self.prefect_port
+        if not self.mlflow_tracking_uri:
+            ports["INGOT_MLFLOW_PORT"] = self.mlflow_port
+        if not self.s3_endpoint_url:
+            inner = {f"INGOT_S3_PORT ({name})": port for name, port in self.s3_ports.items()}
+            ports |= {"INGOT_S3_PORT": self.s3_port} | inner
+            grpc = {"INGOT_S3_PORT": self.s3_port} | inner
+            ports |= {f"{name} gRPC": port + GRPC_OFFSET for name, port in grpc.items()}
+        return ports
+
+
+def read_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        ConfigError: A variable has a value it cannot have; the message names the variable.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ConfigError(explain(error, Settings, _variable)) from error
+
+
+def _variable(field: str) -> str:
+    return f"INGOT_{field.upper()}" if field in Settings.model_fields else field
