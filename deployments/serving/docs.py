@@ -53,8 +53,26 @@ def _schema(title: str, content: dict[str, Any]) -> str:
 
 
 def _example(content: dict[str, Any]) -> str:
-    if "example" not in content:
-        return ""
-    text = orjson.dumps(content["example"], option=orjson.OPT_INDENT_2).decode()
-    # A row of pixels on a line each would be a mile long.
-    return text if text.count("\n") < 60 else orjson.dumps(content["example"]).decode()
+    return laid_out(content["example"]) if "example" in content else ""
+
+
+def laid_out(value: Any, indent: str = "") -> str:
+    """JSON for people: what nests gets lines of its own, a row of pixels stays in one.
+
+    >>> print(laid_out({"image": [[0, 1], [2, 3]]}))
+    {
+      "image": [
+        [0, 1],
+        [2, 3]
+      ]
+    }
+    """
+    inner = indent + "  "
+    if isinstance(value, dict):
+        parts = [f"{inner}{orjson.dumps(key).decode()}: {laid_out(item, inner)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(parts) + f"\n{indent}}}"
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        return "[\n" + ",\n".join(inner + laid_out(item, inner) for item in value) + f"\n{indent}]"
+    if isinstance(value, list):
+        return "[" + ", ".join(orjson.dumps(item).decode() for item in value) + "]"
+    return orjson.dumps(value).decode()

@@ -113,7 +113,7 @@ def _read(served: Served, verb: str, summary: str) -> Json:
     return {
         "operationId": f"{verb}_{served.model}",
         "tags": [served.model],
-        "summary": f"{served.model}: {summary}",
+        "summary": summary,
         "responses": _answers(_ANY_OBJECT),
     }
 

@@ -25,7 +25,7 @@ def framed(title: str, body: str, *, scripted: bool = False) -> Reply:
     script = f"<script>{_SCRIPT}</script>" if scripted else ""
     html = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f"<style>{_STYLE}</style></head><body><main>{body}</main>{script}</body></html>"
     )
     policy = (
