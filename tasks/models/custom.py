@@ -94,31 +94,45 @@ def _call(path: str, function: Callable[..., Any], architecture: Architecture) -
 
 
 def _check_answer(path: str, module: nn.Module, architecture: Architecture) -> None:
-    expected = (2, architecture.output_size)
+    for rows in (2, 3):  # a batch size written into the forward shows at the second
+        answer = _tried(path, module, architecture, rows)
+        expected = (rows, architecture.output_size)
+        if not isinstance(answer, Tensor):
+            raise ModelError(
+                f"train.import_path {path}: its module answers {_kind(answer)}, but must answer one tensor"
+            )
+        if tuple(answer.shape) != expected:
+            raise ModelError(
+                f"train.import_path {path}: its module answers {rows} rows with shape {tuple(answer.shape)}, "
+                f"but must answer with {expected}: rows first, then output_size"
+            )
+        if answer.dtype != torch.float32:
+            raise ModelError(
+                f"train.import_path {path}: its module answers {answer.dtype}, but must answer torch.float32"
+            )
+        if not answer.isfinite().all():
+            raise ModelError(
+                f"train.import_path {path}: its module answers NaN or infinity before any training, but must be "
+                "finite: look at its initial weights and divisions"
+            )
+        if not answer.requires_grad:
+            raise ModelError(
+                f"train.import_path {path}: its module's answer does not depend on its parameters, but must, or "
+                "nothing can be learned: look for detach() and no_grad()"
+            )
+
+
+def _tried(path: str, module: nn.Module, architecture: Architecture, rows: int) -> Any:
     training = module.training
     try:
-        with torch.no_grad():
-            answer = module.eval()(example(architecture, rows=2))
+        answer = module.eval()(example(architecture, rows))
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise ModelError(
-            f"train.import_path {path}: its module raised {_last_line(error)} on two rows of shape "
-            f"{architecture.input_shape}, but must take a batch of them"
+            f"train.import_path {path}: its module raised {_last_line(error)} on {rows} rows of shape "
+            f"{architecture.input_shape}, but must take any batch of them"
         ) from error
     module.train(training)
-    if not isinstance(answer, Tensor):
-        raise ModelError(f"train.import_path {path}: its module answers {_kind(answer)}, but must answer one tensor")
-    if tuple(answer.shape) != expected:
-        raise ModelError(
-            f"train.import_path {path}: its module answers two rows with shape {tuple(answer.shape)}, "
-            f"but must answer with {expected}: rows first, then output_size"
-        )
-    if answer.dtype != torch.float32:
-        raise ModelError(f"train.import_path {path}: its module answers {answer.dtype}, but must answer torch.float32")
-    if not answer.isfinite().all():
-        raise ModelError(
-            f"train.import_path {path}: its module answers NaN or infinity before any training, but must be finite: "
-            "look at its initial weights and divisions"
-        )
+    return answer
 
 
 def _last_line(error: BaseException) -> str:

@@ -83,7 +83,7 @@ def _replayed(module: nn.Module, history: Any, path: Path) -> nn.Module:
 
     try:
         return replay(module, history)
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except (ModelError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise _refusal(path, "its pruning history does not fit its architecture") from error
 
 

@@ -148,18 +148,18 @@ def test_refuses_what_is_no_module(build, value, kind):
 
 def test_refuses_a_module_of_the_wrong_output_size_with_both_shapes(build):
     message = refusal(build, "def make():\n    return nn.Linear(4, 7)\n")
-    assert "answers two rows with shape (2, 7), but must answer with (2, 3)" in message
+    assert "answers 2 rows with shape (2, 7), but must answer with (2, 3)" in message
 
 
 def test_refuses_a_module_that_flattens_the_batch_away(build):
     message = refusal(build, "def make():\n    return nn.Sequential(nn.Linear(4, 3), nn.Flatten(0))\n")
-    assert "answers two rows with shape (6,), but must answer with (2, 3)" in message
+    assert "answers 2 rows with shape (6,), but must answer with (2, 3)" in message
 
 
 def test_refuses_a_module_that_cannot_read_the_rows(build):
     message = refusal(build, "def make():\n    return nn.Linear(5, 3)\n")
     assert "its module raised RuntimeError: mat1 and mat2 shapes cannot be multiplied" in message
-    assert "on two rows of shape (4,), but must take a batch of them" in message
+    assert "on 2 rows of shape (4,), but must take any batch of them" in message
 
 
 def test_refuses_a_module_that_answers_two_things(build):
@@ -198,3 +198,33 @@ def test_refuses_a_module_that_answers_nan(build):
         """,
     )
     assert "answers NaN or infinity before any training, but must be finite" in message
+
+
+def test_refuses_a_module_with_the_batch_size_written_in(build):
+    message = refusal(
+        build,
+        """
+        class Net(nn.Linear):
+            def forward(self, x):
+                return super().forward(x).view(2, 3)
+
+        def make():
+            return Net(4, 3)
+        """,
+    )
+    assert "its module raised RuntimeError: shape '[2, 3]' is invalid for input of size 9 on 3 rows" in message
+
+
+def test_refuses_a_module_whose_answer_nothing_can_be_learned_from(build):
+    message = refusal(
+        build,
+        """
+        class Net(nn.Linear):
+            def forward(self, x):
+                return super().forward(x).detach()
+
+        def make():
+            return Net(4, 3)
+        """,
+    )
+    assert "its module's answer does not depend on its parameters" in message
