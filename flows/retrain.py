@@ -1,5 +1,8 @@
 """The retraining flow: one challenger out of fresh data."""
 
+from itertools import product
+from typing import Any
+
 from prefect import flow, unmapped
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -16,12 +19,14 @@ from tasks.quantize import quantize
 from tasks.stores.versions import published_before
 from tasks.train import train
 
+ONE_AT_A_TIME: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=1)
+"""Training uses every core by itself, and dropout draws from the one generator of the process."""
 
-# One worker: training uses every core by itself, and dropout draws from the one generator of the process.
+
 @flow(
     name="retrain",
     flow_run_name="retrain-{config.model_name}-seed-{config.seed}",
-    task_runner=ThreadPoolTaskRunner(max_workers=1),
+    task_runner=ONE_AT_A_TIME,
 )
 def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
     """Make one challenger out of fresh data, and promote it if it earns it.
@@ -42,12 +47,12 @@ def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
             training=unmapped(config.train),
             run=unmapped(run),
         )
-        graphs = export.map([dense, *pruned], unmapped(dataset), unmapped(config.export), unmapped(run))
+        networks = [dense, *pruned.result()]
+        graphs = export.map(networks, unmapped(dataset), unmapped(config.export), unmapped(run))
         candidates = [
             quantize.submit(graph, scheme, dataset, config.quantize, run)
-            for graph in graphs
-            for scheme in config.quantize.schemes
+            for graph, scheme in product(graphs.result(), config.quantize.schemes)
         ]
-        verdict = evaluate(candidates, dataset, config.evaluate, run)
+        verdict = evaluate([candidate.result() for candidate in candidates], dataset, config.evaluate, run)
         challenger = publish(verdict, dataset, run)
         return promote(challenger, verdict, dataset, config.promote, run)

@@ -10,11 +10,16 @@ from tasks.contracts.artifacts import Run
 from tasks.contracts.config import RetrainConfig
 from tasks.stores import tracking
 from tasks.stores.provenance import code_digest, config_digest, git_sha
+from tasks.stores.s3 import Store
 
 
 @contextmanager
 def tracked_run(config: RetrainConfig) -> Iterator[Run]:
-    """Open the MLflow run of this flow run; close it as finished or failed, whichever way the body ends."""
+    """Open the MLflow run of this flow run; close it as finished or failed, whichever way the body ends.
+
+    A store that is away, or cannot commit safely, is refused before anything is written.
+    """
+    Store.from_environment(config.publish.bucket, config.publish.prefix).probe()
     flow_run_id, url = str(flow_run.id or ""), str(flow_run.ui_url or "")
     tags = {
         "prefect.flow_run_id": flow_run_id,

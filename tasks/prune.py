@@ -15,20 +15,21 @@ def prune(
         ModelError: The network has nothing that could be cut.
     """
     from tasks.compressors import magnitude
-    from tasks.compressors.channels import prune_channels
+    from tasks.compressors.channels import History, prune_channels
     from tasks.stores.datasets import opened
     from tasks.stores.networks import get_network, put_network
     from tasks.stores.s3 import Store
     from tasks.stores.tracking import EpochLog
     from tasks.trainers import launch
-    from tasks.trainers.progress import epoch_bar
+    from tasks.trainers.loop import Arrays
+    from tasks.trainers.progress import epoch_bar, to_both
 
     store = Store.from_environment(run.bucket, run.prefix)
     name = f"{config.method}-{ratio * 100:g}"
     teacher = get_network(store, dense)
     with opened(store, dataset) as data:
         recipe = launch.recipe(data.manifest.schema_, data.manifest.encoding, training)
-        history, masks, module = [], None, get_network(store, dense)
+        module, history, masks = get_network(store, dense), History(), None
         if config.method == "channels":
             module, history = prune_channels(module, data.sample("train", 2, run.seed), ratio)
         else:
@@ -36,14 +37,15 @@ def prune(
         with EpochLog(run.mlflow_run_id, prefix=name) as log, epoch_bar(name, config.finetune_epochs) as bar:
             fit = launch.run(
                 module,
-                data.arrays("train"),
-                data.arrays("validation"),
+                Arrays(*data.arrays("train")),
+                Arrays(*data.arrays("validation")),
                 recipe=recipe,
+                history=history,
                 seed=run.seed,
                 epochs=config.finetune_epochs,
                 teacher=teacher if config.distill else None,
                 masks=masks,
-                report=lambda epoch: (log(epoch), bar(epoch)),
+                report=to_both(log, bar),
             )
     return put_network(
         store,

@@ -1,12 +1,15 @@
 """What every step has in common: a Prefect task that is tried again only after an error that can heal by itself."""
 
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
-from prefect import task
+from prefect import Task
 from prefect.tasks import exponential_backoff
 
 from tasks.contracts.errors import UnavailableError
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 def can_heal(_task: Any, _task_run: Any, state: Any) -> bool:
@@ -14,11 +17,25 @@ def can_heal(_task: Any, _task_run: Any, state: Any) -> bool:
     return isinstance(state.result(raise_on_failure=False), UnavailableError)
 
 
-step = partial(
-    task,
-    retries=4,
-    retry_delay_seconds=exponential_backoff(backoff_factor=2),
-    retry_jitter_factor=0.5,
-    retry_condition_fn=can_heal,
-)
-"""`@step(name=...)` makes a door: a task that waits 2, 4, 8, 16 seconds for a server that is away."""
+def step(
+    *, name: str, task_run_name: str | None = None
+) -> Callable[[Callable[Parameters, Result]], Task[Parameters, Result]]:
+    """A door: a task that waits 2, 4, 8, 16 seconds for a server that is away.
+
+    Args:
+        name: Of the task.
+        task_run_name: Of each of its runs, where it is mapped; fields of its arguments stand in braces.
+    """
+
+    def door(body: Callable[Parameters, Result]) -> Task[Parameters, Result]:
+        return Task(
+            body,
+            name=name,
+            task_run_name=task_run_name,
+            retries=4,
+            retry_delay_seconds=exponential_backoff(backoff_factor=2),
+            retry_jitter_factor=0.5,
+            retry_condition_fn=can_heal,
+        )
+
+    return door

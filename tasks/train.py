@@ -19,7 +19,8 @@ def train(dataset: Dataset, config: TrainConfig, run: Run) -> Network:
     from tasks.stores.s3 import Store
     from tasks.stores.tracking import EpochLog
     from tasks.trainers import launch
-    from tasks.trainers.progress import epoch_bar
+    from tasks.trainers.loop import Arrays
+    from tasks.trainers.progress import epoch_bar, to_both
 
     store = Store.from_environment(run.bucket, run.prefix)
     with opened(store, dataset) as data:
@@ -28,12 +29,12 @@ def train(dataset: Dataset, config: TrainConfig, run: Run) -> Network:
         with EpochLog(run.mlflow_run_id, prefix="train") as log, epoch_bar("train", config.epochs) as bar:
             fit = launch.run(
                 module,
-                data.arrays("train"),
-                data.arrays("validation"),
+                Arrays(*data.arrays("train")),
+                Arrays(*data.arrays("validation")),
                 recipe=recipe,
                 seed=run.seed,
                 checkpoint=launch.checkpoint_folder(dataset.sha256, recipe, run.seed),
-                report=lambda epoch: (log(epoch), bar(epoch)),
+                report=to_both(log, bar),
             )
     return put_network(
         store,

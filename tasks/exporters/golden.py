@@ -22,7 +22,9 @@ def golden_batch(model: Path, inputs: Mapping[str, np.ndarray]) -> GoldenBatch:
 
 
 def _as_json(array: np.ndarray) -> list[object]:
-    if array.dtype.kind == "f":
-        array = np.where(np.isnan(array), None, array.astype(object))
     values: list[object] = array.tolist()
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        values = (
+            np.array([None if np.isnan(x) else x for x in array.ravel().tolist()], object).reshape(array.shape).tolist()
+        )
     return values

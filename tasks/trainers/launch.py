@@ -4,7 +4,7 @@ The one place where a form becomes arguments; the loop itself knows no form.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -81,6 +81,7 @@ def run(
     *,
     recipe: Recipe,
     seed: int,
+    history: Sequence[dict[str, Any]] = (),
     report: Callable[[Epoch], None] = ignore,
     checkpoint: Path | None = None,
     epochs: int | None = None,
@@ -95,6 +96,7 @@ def run(
         validation: The same of the validation split.
         recipe: What to do.
         seed: Makes the order of the batches and dropout repeatable.
+        history: What was pruned away from `module` before.
         report: Called after every epoch.
         checkpoint: Folder to resume from and to write to after every epoch; None keeps none.
         epochs: Instead of the recipe's, for fine-tuning.
@@ -105,9 +107,11 @@ def run(
     if epochs is not None:
         arguments |= {"epochs": epochs, "stop_loss": None, "patience": 0}
     arguments |= {"loss": recipe.loss, "seed": seed, "report": report, "checkpoint": checkpoint}
+    arguments |= {"teacher": teacher, "masks": masks}
     if recipe.config.engine == "torchrun":
+        arguments |= {"architecture": recipe.architecture, "pruning_history": list(history)}
         return torchrun.fit(module, train, validation, workers=recipe.config.workers, **arguments)
-    return local.fit(module, train, validation, teacher=teacher, masks=masks, **arguments)
+    return local.fit(module, train, validation, **arguments)
 
 
 def checkpoint_folder(dataset: str, recipe: Recipe, seed: int) -> Path:

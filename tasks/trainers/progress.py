@@ -9,6 +9,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tasks.trainers.loop import Epoch
 
 
+def to_both(one: Callable[[Epoch], None], other: Callable[[Epoch], None]) -> Callable[[Epoch], None]:
+    """A callable that reports an epoch to two listeners, in order."""
+
+    def report(epoch: Epoch) -> None:
+        one(epoch)
+        other(epoch)
+
+    return report
+
+
 @contextmanager
 def epoch_bar(what: str, epochs: int) -> Iterator[Callable[[Epoch], None]]:
     """A callable that moves a bar by one epoch; silent where standard error is not a terminal."""
