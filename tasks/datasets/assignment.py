@@ -56,7 +56,7 @@ def reserved_columns(source: Source, split_by: SplitBy, time_column: str) -> tup
                 "ingest.time_column is empty, but split_by=time needs one: name the column that orders rows"
             )
         if time_column not in names:
-            raise ConfigError(f"ingest.time_column: {unknown_name('column', time_column, names)}")
+            raise DataError(f"ingest.time_column: {unknown_name('column', time_column, names)}")
         return (time_column,)
     if split_by == "given" and source.kind == "table" and SPLIT_COLUMN in names:
         return (SPLIT_COLUMN,)

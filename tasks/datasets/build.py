@@ -117,7 +117,7 @@ def _build(source: Source, folder: Path, request: Request) -> BuiltDataset:
         intake = take_in(source, columns, reserved, assign=assign, missing=request.missing, writer=writer)
         schema = infer_schema(source, columns, intake.facts, task=request.task, nullable=request.missing == "mean")
         check_schema(schema, intake.facts)
-        check_rows(writer.rows, source)
+        check_rows(writer.rows)
         absent = intake.labels.check(schema)
         writer.finish()
         summary = TrainingSummary(schema, writer.rows["train"])

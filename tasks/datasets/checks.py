@@ -12,7 +12,7 @@ from tasks.contracts.schema import Schema
 from tasks.contracts.signature import signature_of
 from tasks.datasets.column_types import is_number, is_time, is_words
 from tasks.datasets.facts import MOST_VALUES, ColumnFacts
-from tasks.datasets.labels import as_label
+from tasks.datasets.labels import as_label, is_missing
 from tasks.datasets.schema import Columns
 from tasks.datasets.source import Source
 from tasks.datasets.splits import SIDES, TRAIN
@@ -37,10 +37,10 @@ def check_types(source: Source, columns: Columns) -> None:
             )
 
 
-def check_missing(facts: Mapping[str, ColumnFacts], target: str, missing: str) -> None:
+def check_missing(facts: Mapping[str, ColumnFacts], rows: int, target: str, missing: str) -> None:
     """No column is empty altogether, no label is missing, and other cells only where the form allows it."""
     for name, column in facts.items():
-        if column.missing and not column.rows - (column.missing if missing != "drop" else 0):
+        if column.missing == rows:
             raise DataError(f"column {name!r} is empty in every row, but must hold values: exclude it")
     label = facts[target]
     if label.missing and missing != "drop":
@@ -110,16 +110,16 @@ class LabelCounts:
         """Adds a batch of raw labels and their sides; gives up beyond 1,000 values, which are no classes."""
         if self._many:
             return
-        encoded = pc.dictionary_encode(pc.fill_null(target, "") if is_words(target.type) else target)
+        encoded = pc.dictionary_encode(target)
         self._many = len(encoded.dictionary) + len(self._counts) > 2 * MOST_VALUES
         if self._many:
             return
-        width = len(SIDES)
-        joint = encoded.indices.to_numpy(zero_copy_only=False) * width + sides
-        table = np.bincount(joint.astype(np.int64), minlength=len(encoded.dictionary) * width).reshape(-1, width)
-        for value, counts in zip(encoded.dictionary.to_pylist(), table, strict=True):
-            name = as_label(value)
-            self._counts[name] = self._counts.get(name, np.zeros(width, np.int64)) + counts
+        width, values = len(SIDES), encoded.dictionary.to_pylist()
+        joint = np.asarray(pc.fill_null(encoded.indices, len(values)), dtype=np.int64) * width + sides
+        table = np.bincount(joint, minlength=(len(values) + 1) * width).reshape(-1, width)
+        for value, counts in zip([*values, None], table, strict=True):
+            if not is_missing(value):
+                self._counts[as_label(value)] = self._counts.get(as_label(value), np.zeros(width, np.int64)) + counts
 
     def check(self, schema: Schema) -> tuple[str, ...]:
         """A warning for each class that no test row has.
@@ -142,17 +142,14 @@ class LabelCounts:
         return tuple(f"class {label!r} does not occur in the test split" for label in absent)
 
 
-def check_rows(rows: Mapping[Split, int], source: Source) -> None:
+def check_rows(rows: Mapping[Split, int]) -> None:
     """Every split has rows."""
-    total = sum(rows.values())
-    if not total:
-        raise DataError(f"{source.name} has no usable row, but must have some: set ingest.missing to mean, or mend it")
     for side in SIDES:
         if not rows[side]:
             field = "ingest.validation_share" if side == "validation" else "ingest.test_share"
             mend = f"raise {field}" if side != "train" else "hold out less"
             raise DataError(
-                f"the {side} split has 0 of {total} rows, but every split needs at least one: add rows, or {mend}"
+                f"the {side} split has 0 of {sum(rows.values())} rows, but every split needs at least one: add rows, or {mend}"
             )
 
 

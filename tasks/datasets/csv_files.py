@@ -2,6 +2,8 @@
 
 pyarrow's own streaming reader parses on one core (75 MB in 0.62 s, against 0.25 s for its whole-file reader and 0.17 s
 for polars), so the blocks are cut here, at the last line end outside quotes, and given to the whole-file reader.
+
+In a column of words only the empty cell is missing; among numbers also NA, NaN, null and the like (pyarrow's list).
 """
 
 import csv
@@ -20,14 +22,15 @@ from tasks.contracts.errors import DataError
 from tasks.datasets.column_types import unified
 from tasks.datasets.source import BATCH_BYTES, BATCH_ROWS, TypesTooNarrow, open_bytes, refuse_undecodable
 
+GLANCE_BYTES = 1 << 21
 LONGEST_ROW = 4 * BATCH_BYTES
 TRUE, FALSE = ["true", "True", "TRUE"], ["false", "False", "FALSE"]
 """Without pyarrow's "1" and "0": a column that mixes them with words is no column of booleans."""
 
 
 def infer(path: Path) -> pa.Schema:
-    """Names from the first line, types from the first block; `scan` looks at them all."""
-    return next(_inferred(path))
+    """Names from the first line, types from the first 2 MiB; `scan` looks at all rows."""
+    return next(_inferred(path, GLANCE_BYTES))
 
 
 def scan(path: Path) -> pa.Schema:
@@ -57,10 +60,11 @@ def read(path: Path, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.R
             pending = coming
 
 
-def _inferred(path: Path) -> Iterator[pa.Schema]:
+def _inferred(path: Path, glance: int = BATCH_BYTES) -> Iterator[pa.Schema]:
     with open_bytes(path) as file:
         names, delimiter, blocks = _opened(path, file)
-        for block in blocks:
+        for whole in blocks:
+            block = whole[: _row_end(whole[:glance])] or whole
             schema = _parse(path, block, names, delimiter, _convert()).schema
             if any(pa.types.is_binary(field.type) for field in schema):
                 refuse_undecodable(path)
@@ -122,7 +126,8 @@ def _blocks(path: Path, file: BinaryIO) -> Iterator[bytes]:
 
 def _row_end(data: bytes) -> int:
     end = data.rfind(b"\n") + 1
-    quotes = data.count(b'"', 0, end)
+    # Looking for one quote is a hundred times faster than counting them, and most blocks hold none.
+    quotes = data.count(b'"', 0, end) if b'"' in data else 0
     while end and quotes % 2:
         earlier = data.rfind(b"\n", 0, data.rfind(b'"', 0, end)) + 1
         quotes -= data.count(b'"', earlier, end)

@@ -8,6 +8,21 @@ MOST_KEPT = 1 << 22
 """Fingerprints in memory, 9 bytes each; beyond, only those in the lower half of the range are kept, and so on."""
 
 
+def distinct(values: np.ndarray) -> int:
+    """How many different values there are, by sorting: numpy's own `unique` hashes, ten times slower on a million."""
+    ordered = np.sort(values)
+    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + min(len(ordered), 1)
+
+
+def _found(values: np.ndarray, ordered: np.ndarray) -> int:
+    """How many of the values stand among the ordered ones."""
+    if not len(ordered):
+        return 0
+    wanted = np.sort(values)
+    places = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+    return int(np.count_nonzero(ordered[places] == wanted))
+
+
 class Duplicates:
     """Fingerprints of rows and their sides: exact up to 4,194,304 rows, then a sample of the distinct contents."""
 
@@ -34,13 +49,13 @@ class Duplicates:
             return ()
         contents, sides = np.concatenate(self._contents), np.concatenate(self._sides)
         found = []
-        repeated = len(contents) - len(np.unique(contents))
+        repeated = len(contents) - distinct(contents)
         if repeated:
             found.append(f"{self._count(repeated)} repeat an earlier row")
-        training = np.unique(contents[sides == TRAIN])
+        training = np.sort(contents[sides == TRAIN])
         for side, name in ((VALIDATION, "validation"), (TEST, "test")):
             held = contents[sides == side]
-            shared = int(np.isin(held, training).sum())
+            shared = _found(held, training)
             if shared:
                 share = 100 * shared / len(held)
                 found.append(f"{self._count(shared)} of the {name} split also stand in train ({share:.1f} %)")

@@ -1,7 +1,6 @@
 """What is learnt of every column while the rows stream by: enough to refuse the data by place, or to name its type."""
 
 from collections import Counter
-from math import isnan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.datasets.column_types import is_number, is_words, numbers
+from tasks.datasets.labels import is_missing
 
 MOST_VALUES = 1000
 """Distinct values that are counted one by one; a column with more is not held as categories or classes."""
@@ -91,7 +91,7 @@ class ColumnFacts:
             return
         values = self.values if self.values is not None else Counter()
         for value, count in zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True):
-            if value is not None and value != "" and not (isinstance(value, float) and isnan(value)):
+            if not is_missing(value):
                 values[value] += count
             if len(values) > MOST_VALUES:
                 self.values = None

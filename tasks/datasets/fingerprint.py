@@ -46,6 +46,8 @@ def uniform(values: np.ndarray) -> np.ndarray:
 
 
 def _bits(column: pa.Array) -> np.ndarray:
+    if pa.types.is_null(column.type):
+        return np.full(len(column), _MISSING)
     return _number_bits(column) if pa.types.is_primitive(column.type) else _content_bits(column)
 
 

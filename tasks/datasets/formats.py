@@ -78,10 +78,9 @@ def detect(path: Path) -> Known:
     """
     if not path.is_dir():
         return _detect_file(path)
-    files = _visible_files(path)
-    if not files and any(child.is_dir() and not child.name.startswith(".") for child in path.iterdir()):
+    forms = {form for file in _visible_files(path) if (form := _named_format(file))}
+    if not forms and any(child.is_dir() and not child.name.startswith(".") for child in path.iterdir()):
         return "images"
-    forms = {form for file in files if (form := _named_format(file))}
     if len(forms) == 1:
         return forms.pop()
     if len(forms) > 1:

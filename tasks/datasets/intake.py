@@ -26,7 +26,10 @@ class Intake:
     leaks: Leaks
     labels: LabelCounts = field(default_factory=LabelCounts)
     duplicates: Duplicates = field(default_factory=Duplicates)
+    rows: int = 0
+    """All that were read."""
     dropped: int = 0
+    """Those that were left out for a missing cell."""
 
 
 def take_in(
@@ -44,6 +47,7 @@ def take_in(
     )
     read = (*kept, *(name for name in reserved if name not in kept))
     for batch in batches(source, read):
+        intake.rows += len(batch.rows)
         whole = _without_missing(intake, batch, kept, drop=missing == "drop")
         cells = whole.cells.select(kept)
         for name, column in zip(kept, cells.columns, strict=True):
@@ -78,9 +82,13 @@ def _without_missing(intake: Intake, batch: Batch, names: tuple[str, ...], *, dr
 
 
 def _check(source: Source, intake: Intake, columns: Columns, missing: str) -> None:
-    if not any(column.rows or column.missing for column in intake.facts.values()):
+    if not intake.rows:
         raise DataError(f"{source.name} holds no rows, but must hold some: choose another source")
-    check_missing(intake.facts, columns.target, missing)
+    check_missing(intake.facts, intake.rows, columns.target, missing)
+    if intake.dropped == intake.rows:
+        raise DataError(
+            f"{source.name} has no usable row, but must have some: set ingest.missing to mean, or exclude empty columns"
+        )
     check_ranges(intake.facts)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,15 @@ def as_label(value: Any) -> int | str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return int(value) if isinstance(value, float | int) else str(value)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a raw value is no label at all.
+
+    >>> is_missing(None), is_missing(float("nan")), is_missing(""), is_missing(0), is_missing(False)
+    (True, True, True, False, False)
+    """
+    return value is None or value == "" or (isinstance(value, float) and isnan(value))
 
 
 def named_type(names: Iterable[str]) -> pa.DataType:

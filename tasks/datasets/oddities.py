@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.datasets.column_types import is_words, numbers
+from tasks.datasets.duplicates import distinct
 from tasks.datasets.facts import ColumnFacts
 from tasks.datasets.summary import CategorySummary, NumberSummary, TrainingSummary
 
@@ -54,7 +55,7 @@ def _is_key(summary: object, kind: pa.DataType) -> bool:
     if isinstance(summary, CategorySummary):
         return _almost_unique(len(summary.counts), sum(summary.counts.values()))
     if isinstance(summary, NumberSummary) and pa.types.is_integer(kind):
-        return _almost_unique(len(np.unique(summary.sample)), len(summary.sample))
+        return _almost_unique(distinct(summary.sample), len(summary.sample))
     return False
 
 

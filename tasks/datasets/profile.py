@@ -1,11 +1,12 @@
 """What the training split looked like: the reference that drift is measured against.
 
-Above 262,144 training rows the histogram of a number is that of a sample of them, evenly spaced.
+Above 262,144 training rows (fewer in wide tables) the histogram of a number is that of a sample, evenly spaced.
 """
 
 import numpy as np
 
 from tasks.contracts.artifacts import ColumnProfile, Profile
+from tasks.datasets.duplicates import distinct
 from tasks.datasets.summary import (
     CategorySummary,
     ImageSummary,
@@ -52,7 +53,7 @@ def _numbers(name: str, summary: NumberSummary) -> ColumnProfile:
     return ColumnProfile(
         name=name,
         missing=summary.missing,
-        distinct=len(np.unique(sample)),
+        distinct=distinct(sample),
         mean=summary.mean,
         std=summary.std,
         edges=tuple(float(edge) for edge in edges),

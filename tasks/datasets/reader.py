@@ -43,11 +43,12 @@ def read_split(path: Path, schema: Schema) -> Rows:
     """
     names = [feature.name for feature in schema.features]
     try:
-        table = pq.read_table(path, columns=[*names, schema.target])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} is no split file ({error}), but must be whole: ingest the data again") from error
-    if table.column_names != [*names, schema.target]:
-        raise DataError(f"{path} holds {table.column_names}, but must hold {[*names, schema.target]}: ingest again")
+        with pq.ParquetFile(path) as file:
+            table = file.read(columns=[*names, schema.target]).select([*names, schema.target])
+    except (pa.ArrowInvalid, OSError, KeyError) as error:
+        raise DataError(
+            f"{path.name} is no split file of this schema ({error}), but must be: ingest the data again"
+        ) from error
     target = table.column(schema.target)
     return Rows(_inputs(table, schema), _target(target.combine_chunks(), schema))
 

@@ -47,13 +47,14 @@ def choose_columns(
         reserved: Columns that order or assign the rows: no features unless named as such.
 
     Raises:
-        ConfigError: if a name is unknown or plays two parts.
+        DataError: if a name is unknown, or no feature is left.
+        ConfigError: if a column plays two parts.
     """
     names = source.columns.names
     for field, wanted in (("target", [target] if target else []), ("features", features), ("exclude", exclude)):
         for name in wanted:
             if name not in names:
-                raise ConfigError(f"ingest.{field}: {unknown_name('column', name, names)}")
+                raise DataError(f"ingest.{field}: {unknown_name('column', name, names)}")
     free = [name for name in names if name not in exclude and name not in reserved]
     goal = target or _usual_target(free)
     _refuse_double_parts(goal, features, exclude, reserved)

@@ -4,6 +4,7 @@ Means and squares are merged batch by batch (Chan, Golub, LeVeque 1983), which k
 """
 
 from collections import Counter
+from math import ceil
 
 import numpy as np
 import pyarrow as pa
@@ -17,21 +18,23 @@ from tasks.datasets.reader import raw_values
 
 SAMPLE_ROWS = 1 << 18
 """Quantiles and distinct values are those of at most so many rows, evenly spaced."""
-MOST_WORDS = 1_000_000
+SAMPLE_VALUES = 1 << 24
+"""Sampled values of all columns together: 128 MiB."""
+MOST_WORDS = 500_000
 """Distinct words in memory; beyond twice that, the rarer half is forgotten."""
 
 
 class NumberSummary:
     """Mean, spread and a sample of one series of numbers; NaN counts as missing."""
 
-    def __init__(self, rows: int) -> None:
-        """Starts empty; `rows` is how many will come."""
+    def __init__(self, stride: int = 1) -> None:
+        """Starts empty; every `stride`-th value goes into the sample."""
         self.count = 0
         self.missing = 0
         self.mean = 0.0
         self._squares = 0.0
         self._seen = 0
-        self._stride = -(-rows // SAMPLE_ROWS) or 1
+        self._stride = stride
         self._sample: list[np.ndarray] = []
 
     def update(self, values: np.ndarray) -> None:
@@ -77,10 +80,10 @@ class CategorySummary:
 class TextSummary:
     """How often each word occurs, and how many words the texts have."""
 
-    def __init__(self, rows: int) -> None:
-        """Starts empty; `rows` is how many will come."""
+    def __init__(self, stride: int = 1) -> None:
+        """Starts empty; every `stride`-th length goes into the sample."""
         self.words: Counter[str] = Counter()
-        self.lengths = NumberSummary(rows)
+        self.lengths = NumberSummary(stride)
 
     def update(self, texts: np.ndarray) -> None:
         """Adds a batch (N,) of str."""
@@ -96,10 +99,10 @@ class TextSummary:
 class ImageSummary:
     """How often each of the 256 levels occurs in each channel, and how bright the images are."""
 
-    def __init__(self, rows: int, shape: tuple[int, ...]) -> None:
-        """Starts empty; `rows` is how many will come, `shape` that of one image."""
+    def __init__(self, shape: tuple[int, ...], stride: int = 1) -> None:
+        """Starts empty for images of this shape; every `stride`-th brightness goes into the sample."""
         self.levels = np.zeros((shape[2] if len(shape) == 3 else 1, 256), dtype=np.int64)
-        self.brightness = NumberSummary(rows)
+        self.brightness = NumberSummary(stride)
 
     def update(self, images: np.ndarray) -> None:
         """Adds a batch uint8 (N, H, W) or (N, H, W, C)."""
@@ -118,9 +121,11 @@ class TrainingSummary:
     def __init__(self, schema: Schema, rows: int) -> None:
         """Starts empty; `rows` is how many will come."""
         self.schema = schema
-        self.features: tuple[Summary, ...] = tuple(_empty(feature, rows) for feature in schema.features)
+        sampled = min(SAMPLE_ROWS, SAMPLE_VALUES // (len(schema.features) + 1))
+        stride = max(1, ceil(rows / sampled))
+        self.features: tuple[Summary, ...] = tuple(_empty(feature, stride) for feature in schema.features)
         self.target: NumberSummary | CategorySummary = (
-            NumberSummary(rows) if schema.task == "regression" else CategorySummary()
+            NumberSummary(stride) if schema.task == "regression" else CategorySummary()
         )
 
     def update(self, batch: pa.RecordBatch) -> None:
@@ -134,16 +139,16 @@ class TrainingSummary:
             self.target.update(target)
 
 
-def _empty(feature: Feature, rows: int) -> Summary:
+def _empty(feature: Feature, stride: int) -> Summary:
     match feature.kind:
         case "number":
-            return NumberSummary(rows)
+            return NumberSummary(stride)
         case "category":
             return CategorySummary()
         case "text":
-            return TextSummary(rows)
+            return TextSummary(stride)
         case "image":
-            return ImageSummary(rows, feature.shape)
+            return ImageSummary(feature.shape, stride)
 
 
 def _update(summary: Summary, feature: Feature, column: pa.Array) -> None:

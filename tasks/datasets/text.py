@@ -86,7 +86,9 @@ def _lines(path: Path) -> Iterator[_Line]:
 
 def _split(path: Path, number: int, line: str, separator: str) -> tuple[str, str]:
     label, found, text = line.partition(separator)
-    if not found or not label.strip() or STRAY in label:
+    if STRAY in label:
+        refuse_undecodable(path)
+    if not found or not label.strip():
         between = "tab" if separator == "\t" else "blank"
         raise DataError(
             f"line {number} of {path.name} is {line[:60]!r}, but must be a label, a {between} and a text: "
