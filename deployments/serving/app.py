@@ -21,10 +21,11 @@ from deployments.serving.open_inference import metadata, read_tensors
 from deployments.serving.question import Dialect
 from deployments.serving.refusal import Refusal
 from deployments.serving.router import Router
+from deployments.serving.slices import run_in_slices
 
 log = logging.getLogger("ingot.serving")
 
-_LIGHT_BODY_BYTES = 64 * 1024
+_LIGHT_BODY_BYTES = 16 * 1024
 _LIGHT_RUN_SECONDS = 0.001
 """A hop to a thread and back costs about 0.1 ms: below ten times that, it is not worth it."""
 
@@ -142,9 +143,9 @@ class App:
             return await self._aside(_whole, dialect, served, body)
         question = dialect(served, parse_object(body))
         if question.rows * served.row_seconds > _LIGHT_RUN_SECONDS:
-            outputs = await self._aside(served.session.run, question.inputs)
+            outputs = await self._aside(run_in_slices, served.session, question.inputs)
         else:
-            outputs = served.session.run(question.inputs)
+            outputs = run_in_slices(served.session, question.inputs)
         return json_reply(question.word(outputs))
 
     async def _aside(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -154,4 +155,4 @@ class App:
 
 def _whole(dialect: Dialect, served: Served, body: bytes) -> Reply:
     question = dialect(served, parse_object(body))
-    return json_reply(question.word(served.session.run(question.inputs)))
+    return json_reply(question.word(run_in_slices(served.session, question.inputs)))

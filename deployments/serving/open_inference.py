@@ -17,18 +17,6 @@ from tasks.contracts.errors import unknown_name
 from tasks.contracts.signature import Signature, Tensor
 
 PLATFORM = "onnx_onnxv1"
-DATATYPES = frozenset(
-    (
-        "BOOL",
-        "BYTES",
-        "BF16",
-        "FP16",
-        "FP32",
-        "FP64",
-        *(f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)),
-    )
-)
-"""All that the protocol knows; a model takes some of them."""
 
 
 def metadata(shelf: Shelf, served: Served) -> dict[str, Any]:
@@ -69,7 +57,7 @@ def read_tensors(served: Served, body: dict[str, Any]) -> Question:
 
     def word(outputs: Arrays) -> Any:
         answer: dict[str, Any] = {"model_name": served.model, "model_version": served.version}
-        if "id" in body:
+        if body.get("id") is not None:
             answer["id"] = body["id"]
         finite(outputs)
         answer["outputs"] = [_answered(tensor, outputs[tensor.name]) for tensor in wanted]
@@ -85,11 +73,10 @@ def _answered(tensor: Tensor, array: np.ndarray) -> dict[str, Any]:
 
 
 def _check_envelope(body: dict[str, Any]) -> None:
-    if "id" in body and type(body["id"]) is not str:
-        raise Refusal("wrong_type", f"id is {shown(body['id'])}, but must be a string", field="id")
-    if type(body.get("parameters", {})) is not dict:
-        message = f"parameters is {shown(body['parameters'])}, but must be an object"
-        raise Refusal("wrong_type", message, field="parameters")
+    for field, kind, said in (("id", str, "a string"), ("parameters", dict, "an object")):
+        value = body.get(field)
+        if value is not None and type(value) is not kind:
+            raise Refusal("wrong_type", f"{field} is {shown(value)}, but must be {said}", field=field)
 
 
 def _objects(value: Any, field: str) -> list[dict[str, Any]]:
@@ -147,11 +134,9 @@ def _array(tensor: Tensor, item: dict[str, Any], index: int) -> np.ndarray:
 
 
 def _check_datatype(tensor: Tensor, datatype: Any, place: str) -> None:
-    if datatype == tensor.datatype:
-        return
-    known = type(datatype) is str and datatype in DATATYPES
-    message = f"{place} is {shown(datatype)}, but must be {tensor.datatype} for input {tensor.name!r}"
-    raise Refusal("wrong_datatype" if known else "unsupported_datatype", message, field=place)
+    if datatype != tensor.datatype:
+        message = f"{place} is {shown(datatype)}, but must be {tensor.datatype} for input {tensor.name!r}"
+        raise Refusal("unsupported_datatype", message, field=place)
 
 
 def _shape(tensor: Tensor, shape: Any, place: str) -> tuple[int, ...]:

@@ -89,7 +89,7 @@ HUGE = 10**12
         ("numbers", [tensor(data=[1, 2, 3, 1e300])], "out_of_range", "inputs[0].data[3]", "1e+300"),
         ("numbers", [tensor(data="1,2,3,4")], "wrong_type", "inputs[0].data", "must be a list"),
         ("numbers", [tensor(data=None)], "missing_field", "inputs[0].data", "must be a list"),
-        ("numbers", [tensor(datatype="FP64")], "wrong_datatype", "inputs[0].datatype", "must be FP32 for input"),
+        ("numbers", [tensor(datatype="FP64")], "unsupported_datatype", "inputs[0].datatype", "must be FP32 for input"),
         ("numbers", [tensor(datatype="COMPLEX")], "unsupported_datatype", "inputs[0].datatype", "must be FP32"),
         ("numbers", [tensor(datatype=None)], "unsupported_datatype", "inputs[0].datatype", "must be FP32"),
         ("numbers", [tensor(), tensor()], "duplicate_tensor", "inputs[1].name", "must be named once"),
@@ -113,7 +113,7 @@ HUGE = 10**12
         ("image", [pixels(data=[1, 2, 3, 4, 5, 2**64])], "wrong_type", "inputs[0].data[5]", "a whole number"),
         ("image", [pixels(data=[[1, 2, 3], [4, 5, 6]])], "wrong_shape", "inputs[0].data", "a list of 1"),
         ("image", [pixels(data=[1.0, 2, 3, 4, 5, 6])], "wrong_type", "inputs[0].data[0]", "a whole number"),
-        ("image", [pixels(datatype="INT64")], "wrong_datatype", "inputs[0].datatype", "must be UINT8"),
+        ("image", [pixels(datatype="INT64")], "unsupported_datatype", "inputs[0].datatype", "must be UINT8"),
     ],
 )
 def test_refuses_tensors_that_do_not_fit_by_their_place(ask, *, model, inputs, code, field, words):
@@ -138,6 +138,12 @@ def test_refuses_an_envelope_that_does_not_fit(ask, changes, code, field):
     reply = ask("POST", INFER["numbers"], {"inputs": [tensor()]} | changes)
     assert reply.status == 400
     assert (reply.body["error"]["code"], reply.body["error"]["field"]) == (code, field)
+
+
+def test_null_is_as_good_as_nothing_in_the_envelope(ask):
+    reply = ask("POST", INFER["numbers"], {"id": None, "parameters": None, "outputs": None, "inputs": [tensor()]})
+    assert reply.status == 200
+    assert "id" not in reply.body
 
 
 @pytest.mark.parametrize("outputs", [None, []])

@@ -89,12 +89,10 @@ def test_the_docs_hold_a_form_with_an_example_for_every_model(ask):
     assert "&quot;city&quot;: &quot;Oslo&quot;" in page
 
 
-@given(
-    st.recursive(
-        st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(),
-        lambda one: st.lists(one) | st.dictionaries(st.text(), one),
-    )
-)
+leaves = st.none() | st.integers(-(2**63), 2**63 - 1) | st.text()
+
+
+@given(st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_an_example_that_is_laid_out_is_still_the_same_json(value):
     assert json.loads(laid_out(value)) == value
 
