@@ -22,12 +22,13 @@ _DATATYPES: dict[str, Datatype] = {
     "tensor(string)": "BYTES",
 }
 _NOT_A_MODEL: tuple[type[Exception], ...] = (native.InvalidProtobuf, native.NoModel, native.ModelLoaded)
-# ONNX Runtime's errors have no common base but Exception, and its bindings raise two of Python's own.
-_NATIVE_ERRORS: tuple[type[Exception], ...] = (
+# They have no common base but Exception, and the bindings raise two of Python's own.
+NATIVE_ERRORS: tuple[type[Exception], ...] = (
     *(kind for kind in vars(native).values() if isinstance(kind, type) and issubclass(kind, Exception)),
     RuntimeError,
     ValueError,
 )
+"""All that ONNX Runtime raises."""
 _FATAL = 4
 
 
@@ -56,7 +57,7 @@ class Session:
         feed = {name: _as_fed(array) for name, array in inputs.items()}
         try:
             answers = self._session.run(self._output_names, feed, self._quiet)
-        except _NATIVE_ERRORS as error:
+        except NATIVE_ERRORS as error:
             raise GraphError(self._mend(feed) or f"the graph did not run: {_one_line(error)}") from error
         return dict(zip(self._output_names, answers, strict=True))
 
@@ -97,7 +98,7 @@ def load(model: Path | str | bytes, threads: int = 1) -> Session:
         )
     except native.NoSuchFile as error:
         raise IntegrityError(f"{name} is missing, but must be an ONNX file: fetch it again") from error
-    except _NATIVE_ERRORS as error:
+    except NATIVE_ERRORS as error:
         message = _one_line(error)
         if isinstance(error, _NOT_A_MODEL) or "No graph was found" in message:
             raise IntegrityError(f"{name} is no ONNX graph: fetch it again ({message})") from error
