@@ -1,0 +1,89 @@
+"""MLflow's model registry: an index of what the journal says, for people and for `models:/NAME@champion`.
+
+MLflow creates a version as often as it is asked to. What is guaranteed here: `ensure_version` returns the same version
+for the same run_key, always, to all callers, on all machines: the lowest that bears it. A second one can exist for a
+moment, when two machines create at once or an answer was lost; whoever sees it deletes it, at the latest the next
+caller with that run_key. Within a process callers wait for one another, and no second one comes to be.
+"""
+
+from collections.abc import Mapping
+from threading import Lock
+from urllib.parse import quote
+
+from tasks.contracts.errors import InputError
+from tasks.stores.tracking_client import answered, client, page, unless
+
+RUN_KEY = "run_key"
+LONGEST_DESCRIPTION = 5000
+"""What MLflow's column holds on PostgreSQL."""
+
+_one_at_a_time = Lock()
+
+
+def ensure_version(  # noqa: PLR0917 - its names are the contract's, and each is a string that says what it is
+    model_name: str, run_key: str, source: str, run_id: str, tags: Mapping[str, str], description: str
+) -> str:
+    """The version of a result, created if it does not exist.
+
+    Args:
+        model_name: The registered model; made if it is missing.
+        run_key: What the result is called; kept in the tag `run_key`, by which it is found.
+        source: What `tracking.log_onnx_model` returned.
+        run_id: The run that made it.
+        tags: Further tags of a new version.
+        description: The model card; cut after 5,000 characters.
+
+    Returns:
+        The number of the version.
+    """
+    with _one_at_a_time, answered():
+        found = _only_version(model_name, run_key)
+        if found is None:
+            with unless("RESOURCE_ALREADY_EXISTS"):
+                client().create_registered_model(model_name)
+            client().create_model_version(
+                model_name,
+                source,
+                run_id,
+                tags={**tags, RUN_KEY: run_key},
+                description=description[:LONGEST_DESCRIPTION],
+                model_id=source.removeprefix("models:/") if source.startswith("models:/") else None,
+                await_creation_for=0,
+            )
+            found = _only_version(model_name, run_key)
+        if found is None:
+            raise InputError(f"model {model_name!r} has no version of {run_key}, though one was made: who deleted it?")
+        return found
+
+
+def set_alias(model_name: str, alias: str, version: str) -> None:
+    """Lets an alias mean a version.
+
+    Raises:
+        InputError: there is no such version.
+    """
+    with answered():
+        client().set_registered_model_alias(model_name, alias, version)
+
+
+def alias_of(model_name: str, alias: str) -> str | None:
+    """The version that an alias means; None if there is no such alias or model."""
+    aliases: dict[str, str] = {}
+    with unless("RESOURCE_DOES_NOT_EXIST"):
+        aliases = client().get_registered_model(model_name).aliases
+    return str(aliases[alias]) if alias in aliases else None
+
+
+def version_url(model_name: str, version: str) -> str:
+    """The page of a version in MLflow's UI."""
+    return page(f"models/{quote(model_name)}/versions/{version}")
+
+
+def _only_version(model_name: str, run_key: str) -> str | None:
+    """The lowest version that bears the run_key; any later one is deleted."""
+    query = f"name = '{model_name}' and tags.{RUN_KEY} = '{run_key}'"
+    numbers = sorted(int(found.version) for found in client().search_model_versions(query))
+    for number in numbers[1:]:
+        with unless("RESOURCE_DOES_NOT_EXIST"):  # the other creator was quicker
+            client().delete_model_version(model_name, str(number))
+    return str(numbers[0]) if numbers else None

@@ -1,0 +1,209 @@
+"""MLflow runs: one for each retraining, one nested below it for each candidate.
+
+Everything is addressed by run id through `MlflowClient`: MLflow's active run belongs to a thread, and a metric logged
+from another one would open a phantom run. Each function raises UnavailableError if MLflow does not answer.
+"""
+
+import json
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from tasks.contracts.artifacts import Split
+from tasks.contracts.errors import DataError
+from tasks.contracts.schema import FeatureKind, Schema
+from tasks.stores.tracking_client import answered, client, page, unless
+from tasks.stores.tracking_metrics import EpochLog, points, replay, send
+from tasks.stores.tracking_models import log_onnx_model
+
+__all__ = [
+    "EpochLog",
+    "child_run",
+    "close_run",
+    "log_dataset",
+    "log_figure",
+    "log_file",
+    "log_metrics",
+    "log_onnx_model",
+    "log_params",
+    "log_text",
+    "open_run",
+    "run_url",
+    "set_tags",
+]
+
+FLOW_RUN = "prefect.flow_run_id"
+PARENT = "mlflow.parentRunId"
+MOST_PARAMS = 100
+LONGEST_PARAM, LONGEST_TAG = 6000, 8000
+DIGEST_LENGTH = 36
+
+
+def open_run(model_name: str, run_name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
+    """The id of the run of a flow run, in the experiment of that model; both are made if they are missing.
+
+    A flow run that is tried again, known by the tag `prefect.flow_run_id`, takes up its own run.
+    """
+    mlflow = client()
+    with answered():
+        replay()
+        experiment = _experiment(model_name)
+        run_id = _run_of(experiment, tags.get(FLOW_RUN, ""))
+        if run_id:
+            mlflow.update_run(run_id, status="RUNNING")
+        else:
+            run_id = mlflow.create_run(experiment, tags=_cut(_origin(tags), LONGEST_TAG), run_name=run_name).info.run_id
+    log_params(run_id, params)
+    return run_id
+
+
+def child_run(parent_run_id: str, name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
+    """The id of a new run nested below a run; an earlier one of that name, left by a step tried before, is deleted."""
+    mlflow = client()
+    with answered():
+        experiment = mlflow.get_run(parent_run_id).info.experiment_id
+        query = f"tags.`{PARENT}` = '{parent_run_id}' and attributes.run_name = '{_quoted(name)}'"
+        for earlier in mlflow.search_runs([experiment], query):
+            mlflow.delete_run(earlier.info.run_id)
+        all_tags = _cut({**_origin(tags), PARENT: parent_run_id}, LONGEST_TAG)
+        run_id: str = mlflow.create_run(experiment, tags=all_tags, run_name=name).info.run_id
+    log_params(run_id, params)
+    return run_id
+
+
+def close_run(
+    run_id: str, status: Literal["FINISHED", "FAILED"] = "FINISHED", tags: Mapping[str, str] | None = None
+) -> None:
+    """Ends a run."""
+    set_tags(run_id, tags or {})
+    with answered():
+        replay()
+        client().set_terminated(run_id, status)
+
+
+def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+    """Logs values of one step, in batches."""
+    send(run_id, points(metrics, step))
+
+
+def log_params(run_id: str, params: Mapping[str, str]) -> None:
+    """Logs parameters, 100 a request; a value is cut after 6,000 characters."""
+    mlflow = client()
+    with answered():
+        from mlflow.entities import Param
+
+        left = iter(_cut(params, LONGEST_PARAM).items())
+        while batch := [Param(name, value) for name, value in islice(left, MOST_PARAMS)]:
+            mlflow.log_batch(run_id, params=batch)
+
+
+def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
+    """Sets tags, 100 a request; a value is cut after 8,000 characters."""
+    mlflow = client()
+    with answered():
+        from mlflow.entities import RunTag
+
+        left = iter(_cut(tags, LONGEST_TAG).items())
+        while batch := [RunTag(name, value) for name, value in islice(left, MOST_PARAMS)]:
+            mlflow.log_batch(run_id, tags=batch)
+
+
+def log_dataset(run_id: str, *, name: str, digest: str, source: str, schema: Schema, rows: Mapping[Split, int]) -> None:
+    """Logs the dataset as an input of the run: its digest (36 characters fit), source, columns and rows."""
+    mlflow = client()
+    with answered():
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        kind, place = _source(source)
+        dataset = Dataset(
+            name=name,
+            digest=digest[:DIGEST_LENGTH],
+            source_type=kind,
+            source=json.dumps(place),
+            schema=json.dumps({"mlflow_colspec": _columns(schema)}),
+            profile=json.dumps({"num_rows": sum(rows.values()), **{f"{split}_rows": n for split, n in rows.items()}}),
+        )
+        mlflow.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def log_figure(run_id: str, figure: Any, name: str) -> None:
+    """Logs a matplotlib figure as an image, such as `plots/pareto.png`."""
+    with answered():
+        client().log_figure(run_id, figure, name)
+
+
+def log_text(run_id: str, text: str, name: str) -> None:
+    """Logs a text as a file, such as `model_card.md`."""
+    with answered():
+        client().log_text(run_id, text, name)
+
+
+def log_file(run_id: str, path: Path, folder: str = "") -> None:
+    """Logs a file.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is no file, but only files are logged: check the path")
+    with answered():
+        client().log_artifact(run_id, str(path), folder or None)
+
+
+def run_url(run_id: str) -> str:
+    """The page of a run in MLflow's UI."""
+    with answered():
+        experiment = client().get_run(run_id).info.experiment_id
+    return page(f"experiments/{experiment}/runs/{run_id}")
+
+
+def _experiment(name: str) -> str:
+    """The id of an experiment; a deleted one is brought back, since its name stays taken."""
+    mlflow = client()
+    found = mlflow.get_experiment_by_name(name)
+    if found is None:
+        with unless("RESOURCE_ALREADY_EXISTS"):  # another process made it meanwhile
+            mlflow.create_experiment(name)
+        found = mlflow.get_experiment_by_name(name)
+    if found.lifecycle_stage == "deleted":
+        mlflow.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _run_of(experiment: str, flow_run_id: str) -> str:
+    """The run that this flow run opened before, if any."""
+    if not flow_run_id:
+        return ""
+    found = client().search_runs([experiment], f"tags.`{FLOW_RUN}` = '{_quoted(flow_run_id)}'")
+    tops = [run.info.run_id for run in found if PARENT not in run.data.tags]
+    return tops[-1] if tops else ""
+
+
+def _origin(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags with those from which MLflow's UI fills its columns User and Source."""
+    return {"mlflow.user": tags.get("actor", ""), "mlflow.source.name": "ingot", "mlflow.source.type": "JOB", **tags}
+
+
+def _cut(values: Mapping[str, str], length: int) -> dict[str, str]:
+    return {name: v if len(v) <= length else f"{v[: length - 3]}..." for name, v in values.items()}
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "")
+
+
+def _source(source: str) -> tuple[str, dict[str, str]]:
+    """Type and place of a source, as `mlflow.data.get_source` reads them."""
+    scheme = source.partition("://")[0] if "://" in source else ""
+    if scheme in ("http", "https"):
+        return "http", {"url": source}
+    return ("s3" if scheme == "s3" else "local"), {"uri": source}
+
+
+def _columns(schema: Schema) -> list[dict[str, object]]:
+    types: dict[FeatureKind, str] = {"number": "double", "category": "string", "text": "string", "image": "binary"}
+    target = "string" if any(isinstance(label, str) for label in schema.labels) else "long"
+    columns = [{"type": types[f.kind], "name": f.name, "required": not f.nullable} for f in schema.features]
+    target = "double" if schema.task == "regression" else target
+    return [*columns, {"type": target, "name": schema.target, "required": True}]

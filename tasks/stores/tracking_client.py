@@ -1,0 +1,117 @@
+"""One MLflow client per process and address, that fails in our words. MLflow is imported when it is first asked for.
+
+`MLFLOW_TRACKING_URI` says where; user names and passwords are the variables that MLflow knows.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from tasks.contracts.errors import IngotError, InputError, UnavailableError
+
+DEFAULTS = {
+    # MLflow's own default is seven tries, four minutes, before it says that nobody listens. Three take seven seconds.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    # It would write addresses between our lines, and the last line of `ingot run --json` is JSON.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
+SILENT = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED")
+REASON = re.compile(r"Connection refused|timed out|too many \d+ error responses|Failed to resolve|Connection aborted")
+
+
+def address() -> str:
+    """Where MLflow is.
+
+    Raises:
+        InputError: nobody said.
+    """
+    found = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not found:
+        raise InputError("MLFLOW_TRACKING_URI is empty, but runs are tracked by a server: run `ingot up`, or set it")
+    return found.rstrip("/")
+
+
+def client() -> Any:
+    """The `MlflowClient` of this process."""
+    return _client(address())
+
+
+@lru_cache(maxsize=8)
+def _client(uri: str) -> Any:
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def page(path: str) -> str:
+    """The address of a page in MLflow's UI, without anybody's password."""
+    parts = urlsplit(address())
+    return f"{parts._replace(netloc=parts.netloc.rpartition('@')[2]).geturl()}/#/{path}"
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """Turns what MLflow raises into one sentence.
+
+    Raises:
+        UnavailableError: nobody answers, or with a fault of its own.
+        InputError: MLflow refuses what it was asked, or whatever is there is no MLflow.
+    """
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise _translate(str(error.error_code), str(error)) from error
+    except requests.RequestException as error:
+        raise _silent(str(error)) from error
+
+
+@contextmanager
+def unless(code: str) -> Iterator[None]:
+    """As `answered`, but passes over one refusal, such as RESOURCE_ALREADY_EXISTS."""
+    try:
+        with answered():
+            yield
+    except InputError as error:
+        if error_code(error) != code:
+            raise
+
+
+def error_code(error: InputError) -> str:
+    """MLflow's own code for what it refused."""
+    return str(getattr(error.__cause__, "error_code", ""))
+
+
+def _translate(code: str, message: str) -> IngotError:
+    place = page("").partition("/#/")[0]
+    if code in REFUSED:
+        return InputError(
+            f"MLflow at {place} refused us ({code}), but must know us: "
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    if code == "ENDPOINT_NOT_FOUND" or "not in a valid JSON format" in message:
+        return InputError(f"{place} answers, but not as MLflow does: point MLFLOW_TRACKING_URI at an MLflow server")
+    if code in SILENT:
+        return _silent(message)
+    return InputError(f"MLflow at {place} refused: {message.strip().splitlines()[0][:300]}")
+
+
+def _silent(message: str) -> UnavailableError:
+    place = page("").partition("/#/")[0]
+    reason = REASON.search(message)
+    return UnavailableError(
+        f"MLflow at {place} does not answer ({reason.group() if reason else 'a fault of its own'}): "
+        "run `ingot up`, or point MLFLOW_TRACKING_URI at a server that runs"
+    )
