@@ -107,7 +107,7 @@ def _run(folder: Path, workers: int, threads: int, report: Callable[[Epoch], Non
     for epoch in next(epochs):
         report(epoch)
     if process.returncode:
-        raise _failure(folder, workers)
+        raise failure(folder, workers)
 
 
 @contextmanager
@@ -142,17 +142,19 @@ def _epochs(path: Path) -> Iterator[list[Epoch]]:
         yield [Epoch(**json.loads(line)) for line in whole.splitlines()]
 
 
-def _failure(folder: Path, workers: int) -> errors.IngotError:
-    """What the first worker that failed said, as the error that it was."""
-    for path in sorted(folder.glob("failure-*.json")):
-        failure = json.loads(path.read_text())
-        kind = getattr(errors, failure["kind"], TrainingError)
-        return kind(failure["message"])
-    exit_code = re.search(r"exitcode\s*: (-?\d+)", (folder / "log").read_text(errors="replace"))
-    why = f"ended with exit code {exit_code[1]}" if exit_code else "could not be started"
+def failure(folder: Path, workers: int) -> errors.IngotError:
+    """The error of the worker that began it; the others fail because they miss it, and say only that."""
+    said = [json.loads(path.read_text()) for path in folder.glob("failure-*.json")]
+    said.sort(key=lambda each: (each["kind"] == "", each["time"]))
+    if said and said[0]["kind"]:
+        return getattr(errors, said[0]["kind"])(said[0]["message"])  # type: ignore[no-any-return]
+    log = (folder / "log").read_text(errors="replace") if (folder / "log").exists() else ""
+    killed = re.search(r"Root Cause.*?exitcode\s*: -(\d+)", log, re.DOTALL)
+    if said and not killed:
+        return TrainingError(f"one of {workers} training workers raised {said[0]['message']}: mend the model")
+    why = f"was killed by signal {killed[1]}" if killed else "could not be started"
     return TrainingError(
-        f"one of {workers} training workers {why} and said nothing: look for too little memory, "
-        "or set train.engine to local"
+        f"one of {workers} training workers {why}: look for too little memory, or set train.engine to local"
     )
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,16 @@ def main(folder: Path) -> None:
     try:
         _train(folder)
     except Exception as error:  # the edge of this process: the launcher raises it again
-        lines = str(error).strip().splitlines() or [""]
-        known = isinstance(error, IngotError)
-        kind = type(error).__name__ if known else "TrainingError"
-        message = str(error) if known else f"a training worker raised {type(error).__name__}: {lines[-1]}"
-        rank = os.environ["RANK"]
-        atomic.write(folder / f"failure-{rank}.json", canonical_json({"kind": kind, "message": message}))
+        _leave_failure(folder / f"failure-{os.environ['RANK']}.json", error)
         raise
+
+
+def _leave_failure(path: Path, error: Exception) -> None:
+    if isinstance(error, IngotError):
+        kind, message = type(error).__name__, str(error)
+    else:
+        kind, message = "", " ".join(f"{type(error).__name__}: {error}".split())
+    atomic.write(path, canonical_json({"kind": kind, "message": message[:500], "time": time.time()}))
 
 
 def _end_with_parent() -> None:
