@@ -25,7 +25,7 @@ UsageError = typer.BadParameter.__mro__[1]
 def guarded(arguments: Sequence[str]) -> int:
     """Run a command line; its exit code."""
     try:
-        code = app(list(arguments), standalone_mode=False)
+        code = app(list(arguments), prog_name="ingot", standalone_mode=False)
     except IngotError as error:
         return _refuse(str(error), error.exit_code)
     except typer.Abort:

@@ -1,5 +1,6 @@
 """One retraining, here and now: the stack, the flow in this process, the new champion in service."""
 
+import contextlib
 import json
 import logging
 import os
@@ -74,23 +75,21 @@ def load_flow() -> Flow:
     return retrain
 
 
-def await_service(serving_url: str, version: ModelVersion) -> None:
+def await_service(serving_url: str, version: ModelVersion, patience_seconds: float = SERVED_SECONDS) -> None:
     """Wait until the serving process answers with a version.
 
     Raises:
         UnavailableError: It does not in time: it refused the version, or does not run.
     """
-    url, deadline = f"{serving_url}/v2/models/{version.model}/versions/{version.version}/ready", time.monotonic()
-    deadline += SERVED_SECONDS
+    url = f"{serving_url}/v2/models/{version.model}/versions/{version.version}/ready"
+    deadline = time.monotonic() + patience_seconds
     while time.monotonic() < deadline:
-        try:
+        with contextlib.suppress(httpx.HTTPError):
             if httpx.get(url, timeout=2).is_success:
                 return
-        except httpx.HTTPError:
-            pass
         time.sleep(0.1)
     raise UnavailableError(
-        f"{version.model} version {version.version} is published, but not served after {SERVED_SECONDS:g} s: "
+        f"{version.model} version {version.version} is published, but not served after {patience_seconds:g} s: "
         f"see `ingot status` and {serving_url}/v2/models/{version.model}"
     )
 

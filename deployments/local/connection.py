@@ -1,5 +1,7 @@
 """Reaching the stack from a process of one's own: `connect()` before Prefect, MLflow or boto3 read their settings."""
 
+import os
+
 from deployments.local.environment import addresses_of, apply
 from deployments.local.settings import Settings, read_settings
 from deployments.local.stack import Say, running, up
@@ -26,7 +28,7 @@ def connect(settings: Settings | None = None, say: Say = lambda line: None) -> A
     state = running(settings)
     if state is None or not _serves(state, settings, addresses):
         up(settings, say)
-    apply(settings, addresses)
+    apply(settings, addresses, os.environ)
     return addresses
 
 

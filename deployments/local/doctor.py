@@ -128,7 +128,7 @@ def _s3(settings: Settings) -> Finding:
     from tasks.stores.s3 import Store
 
     addresses = addresses_of(settings)
-    apply(settings, addresses)
+    apply(settings, addresses, os.environ)
     try:
         Store.from_environment(addresses.bucket).probe()
     except IngotError as error:

@@ -1,7 +1,7 @@
 """The environment variables through which everything finds everything else."""
 
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from urllib.parse import urlsplit
 
 from deployments.local.credentials import load_or_create
@@ -62,7 +62,7 @@ def client_environment(settings: Settings, addresses: Addresses) -> dict[str, st
     return values
 
 
-def apply(settings: Settings, addresses: Addresses, to: MutableMapping[str, str] = os.environ) -> None:
+def apply(settings: Settings, addresses: Addresses, to: MutableMapping[str, str]) -> None:
     """Put the client environment into a process's own, and take out what would mislead it."""
     for field, names in FOREIGN.items():
         if not getattr(settings, field):
@@ -71,6 +71,6 @@ def apply(settings: Settings, addresses: Addresses, to: MutableMapping[str, str]
     to.update(client_environment(settings, addresses))
 
 
-def _without_proxy(name: str, environment: Mapping[str, str] = os.environ) -> str:
-    given = [host for host in environment.get(name, "").split(",") if host]
+def _without_proxy(name: str) -> str:
+    given = [host for host in os.environ.get(name, "").split(",") if host]
     return ",".join([*given, *(host for host in (LOCALHOST, "localhost") if host not in given)])

@@ -18,7 +18,9 @@ S3_INNER_PARTS = ("master", "volume", "filer", "admin")
 class Settings(BaseSettings):
     """Where things are: read from the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="INGOT_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="INGOT_", frozen=True, extra="ignore", env_ignore_empty=True, use_attribute_docstrings=True
+    )
 
     home: Path = Path(".ingot")
     """Folder of the embedded stack's state."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from deployments.local import leash
 from deployments.local.environment import addresses_of, apply
 from deployments.local.health import problem_of
 from deployments.local.home import Home, last_lines, open_log
@@ -101,7 +102,7 @@ def look(settings: Settings) -> StackReport:
     home = settings.place
     if state is None:
         return StackReport(running=False, healthy=False, home=str(home.root))
-    apply(settings, state.addresses)
+    apply(settings, state.addresses, os.environ)
     with ThreadPoolExecutor() as pool:
         named = sorted(state.parts.items(), key=lambda item: START_ORDER.index(item[0]))
         parts = tuple(pool.map(lambda item: _report(item[0], item[1], state, home), named))
@@ -115,7 +116,7 @@ def wait_until_healthy(settings: Settings, say: Say = lambda line: None) -> None
         UnavailableError: The supervisor or a part died, or time ran out.
     """
     home, deadline = settings.place, time.monotonic() + settings.up_timeout_seconds
-    apply(settings, addresses_of(settings))
+    apply(settings, addresses_of(settings), os.environ)
     died_before = {name: part.restarts for name, part in _parts(home).items()}
     healthy: set[PartName] = set()
     problems: dict[PartName, str] = {}
@@ -132,11 +133,11 @@ def wait_until_healthy(settings: Settings, say: Say = lambda line: None) -> None
 
 
 def bury(home: Home) -> None:
-    """End what a killed stack left: its leashes end by themselves, so wait for them before using force."""
+    """End what a killed stack left: its leashes end their parts by themselves, so force is for what has no leash."""
     deadline = time.monotonic() + BURY_SECONDS
-    while (left := held_processes(home)) and time.monotonic() < deadline:
+    while any(map(_is_leash, held_processes(home))) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-    end(left, grace_seconds=5)
+    end(held_processes(home), grace_seconds=5)
     home.state.unlink(missing_ok=True)
 
 
@@ -154,6 +155,13 @@ def held_processes(home: Home) -> list[psutil.Process]:
         except (psutil.Error, OSError):
             continue
     return found
+
+
+def _is_leash(process: psutil.Process) -> bool:
+    try:
+        return leash.__name__ in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 def _parts(home: Home) -> dict[PartName, PartState]:

@@ -29,7 +29,7 @@ def explain(
     ...     config.TrainConfig(epochs=0)
     ... except ValidationError as error:
     ...     explain(error)
-    'epochs is 0, but must be greater than or equal to 1: most passes over the training split'
+    'epochs is 0, but must be greater than 0: most passes over the training split'
     """
     form = form or getattr(config, error.title, None)
     first, *others = error.errors(include_url=False)

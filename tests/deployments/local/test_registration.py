@@ -1,0 +1,68 @@
+import json
+
+import pytest
+import yaml
+
+from deployments.local.home import Home
+from deployments.local.registration import fingerprint, read_deployments, reason_in, register_if_changed
+from deployments.local.root import PREFECT_FILE
+from tasks.contracts.config import RetrainConfig
+from tasks.contracts.errors import ConfigError, UnavailableError
+from tests.deployments.local.servers import answering
+
+CONTENT = yaml.safe_load(PREFECT_FILE.read_text())
+
+
+@pytest.mark.parametrize("entry", CONTENT["deployments"], ids=lambda entry: entry["name"])
+def test_each_deployment_is_complete(entry):
+    config = RetrainConfig.model_validate(entry["parameters"]["config"])
+    assert config.model_name == entry["name"]
+    assert entry["entrypoint"] == "flows.retrain.retrain"
+    assert entry["work_pool"]["name"] == "ingot"
+    assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+    assert entry["schedules"][0]["cron"].split()[2:] == ["*", "*", "*"]
+
+
+def test_the_three_models_are_there_and_no_two_start_at_once():
+    assert list(read_deployments()) == ["digits", "diabetes", "messages"]
+    assert len({entry["schedules"][0]["cron"] for entry in CONTENT["deployments"]}) == 3
+
+
+def test_no_directory_of_a_machine_is_stored():
+    assert CONTENT["pull"] == [{"deployments.local.root.enter_root": {}}]
+
+
+@pytest.mark.parametrize("content", ["", "deployments: 3", "deployments: [{parameters: {}}]", "a: [", "- 1"])
+def test_a_file_that_is_no_list_of_deployments_is_refused(tmp_path, content):
+    (tmp_path / "prefect.yaml").write_text(content)
+    with pytest.raises(ConfigError, match=r"prefect.yaml is not a list of deployments, but must be: "):
+        read_deployments(tmp_path / "prefect.yaml")
+    with pytest.raises(ConfigError, match="No such file"):
+        read_deployments(tmp_path / "absent.yaml")
+
+
+def test_the_fingerprint_follows_the_file(tmp_path):
+    copy = tmp_path / "prefect.yaml"
+    copy.write_bytes(PREFECT_FILE.read_bytes())
+    assert fingerprint(copy) == fingerprint()
+    copy.write_text(copy.read_text().replace("10 2 * * *", "11 2 * * *"))
+    assert fingerprint(copy) != fingerprint()
+
+
+def test_what_the_server_has_as_it_is_is_not_registered_again(tmp_path):
+    home = Home(tmp_path)
+    known = [{"name": name} for name in ("digits", "diabetes", "messages", "another")]
+    with answering({"POST /api/deployments/filter": (200, known)}) as (url, got):
+        home.registered.write_text(json.dumps({"api_url": f"{url}/api", "fingerprint": fingerprint()}))
+        assert register_if_changed(home, f"{url}/api") is False
+    assert got == ["POST /api/deployments/filter"]
+
+
+def test_a_server_that_is_away_is_named(tmp_path):
+    with pytest.raises(UnavailableError, match=r"the Prefect server at http://127.0.0.1:9/api does not answer"):
+        register_if_changed(Home(tmp_path), "http://127.0.0.1:9/api")
+
+
+def test_the_reason_is_the_last_line_that_says_something():
+    assert reason_in("a\nValueError: no\nAn exception occurred.\n\n") == "ValueError: no"
+    assert reason_in("\n .\n") == "it said nothing"
