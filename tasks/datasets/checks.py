@@ -149,7 +149,8 @@ def check_rows(rows: Mapping[Split, int]) -> None:
             field = "ingest.validation_share" if side == "validation" else "ingest.test_share"
             mend = f"raise {field}" if side != "train" else "hold out less"
             raise DataError(
-                f"the {side} split has 0 of {sum(rows.values())} rows, but every split needs at least one: add rows, or {mend}"
+                f"the {side} split has 0 of {sum(rows.values())} rows, but every split needs at least one: "
+                f"add rows, or {mend}"
             )
 
 

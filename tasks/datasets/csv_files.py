@@ -79,10 +79,11 @@ def _opened(path: Path, file: BinaryIO) -> tuple[list[str], str, Iterator[bytes]
     end = _header_end(first)
     names, delimiter = _header(path, first[:end])
     body = first[end:]
-    later = next(blocks, None)
-    if not body.strip(b"\r\n") and later is None:
+    filled = (block for block in chain([body], blocks) if block[:64].strip(b"\r\n") or block.strip(b"\r\n"))
+    first_rows = next(filled, None)
+    if first_rows is None:
         raise DataError(f"{path.name} holds a header but no rows, but must hold both: choose another source")
-    return names, delimiter, chain([body], [] if later is None else [later], blocks)
+    return names, delimiter, chain([first_rows], filled)
 
 
 def _header_end(block: bytes) -> int:
