@@ -19,7 +19,7 @@ from tasks.quantize import quantize
 from tasks.stores.versions import published_before
 from tasks.train import train
 
-ONE_AT_A_TIME: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=1)
+ONE_AT_A_TIME: Any = ThreadPoolTaskRunner(max_workers=1)
 """Training uses every core by itself, and dropout draws from the one generator of the process."""
 
 
@@ -38,7 +38,7 @@ def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
         dataset = ingest(config.ingest, run)
         if known := published_before(dataset, run):
             return known
-        dense = train(dataset, config.train, run)
+        dense = train.submit(dataset, config.train, run)
         pruned = prune.map(
             unmapped(dense),
             ratio=config.prune.ratios,
@@ -47,12 +47,11 @@ def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
             training=unmapped(config.train),
             run=unmapped(run),
         )
-        networks = [dense, *pruned.result()]
-        graphs = export.map(networks, unmapped(dataset), unmapped(config.export), unmapped(run))
+        graphs = export.map([dense, *pruned], unmapped(dataset), unmapped(config.export), unmapped(run))
         candidates = [
             quantize.submit(graph, scheme, dataset, config.quantize, run)
-            for graph, scheme in product(graphs.result(), config.quantize.schemes)
+            for graph, scheme in product(graphs, config.quantize.schemes)
         ]
-        verdict = evaluate([candidate.result() for candidate in candidates], dataset, config.evaluate, run)
-        challenger = publish(verdict, dataset, run)
-        return promote(challenger, verdict, dataset, config.promote, run)
+        verdict = evaluate.submit(candidates, dataset, config.evaluate, run)
+        challenger = publish.submit(verdict, dataset, run)
+        return promote.submit(challenger, verdict, dataset, config.promote, run).result()

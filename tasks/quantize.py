@@ -37,6 +37,5 @@ def quantize(
     return Candidate(
         name=f"{graph.name}/{scheme}",
         network=graph.network,
-        scheme=scheme,
         file=store.put_bytes(whole.SerializeToString(deterministic=True)),
     )

@@ -1,14 +1,13 @@
 """What every step has in common: a Prefect task that is tried again only after an error that can heal by itself."""
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from prefect import Task
 from prefect.tasks import exponential_backoff
 
 from tasks.contracts.errors import UnavailableError
 
-Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
@@ -17,17 +16,17 @@ def can_heal(_task: Any, _task_run: Any, state: Any) -> bool:
     return isinstance(state.result(raise_on_failure=False), UnavailableError)
 
 
-def step(
-    *, name: str, task_run_name: str | None = None
-) -> Callable[[Callable[Parameters, Result]], Task[Parameters, Result]]:
+def step(*, name: str, task_run_name: str | None = None) -> Callable[[Callable[..., Result]], Task[..., Result]]:
     """A door: a task that waits 2, 4, 8, 16 seconds for a server that is away.
+
+    The parameters of the task stay open for the type checker: it takes values, or futures of them.
 
     Args:
         name: Of the task.
         task_run_name: Of each of its runs, where it is mapped; fields of its arguments stand in braces.
     """
 
-    def door(body: Callable[Parameters, Result]) -> Task[Parameters, Result]:
+    def door(body: Callable[..., Result]) -> Task[..., Result]:
         return Task(
             body,
             name=name,

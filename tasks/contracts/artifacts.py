@@ -127,9 +127,7 @@ class Candidate(Record):
     name: str
     """`dense/none`, `channels-50/static`: the network and the scheme."""
     network: Network
-    scheme: Literal["none", "dynamic", "static"]
     file: Artifact
-    mlflow_run_id: str = ""
 
 
 class Measurement(Record):

@@ -194,7 +194,7 @@ class RetrainConfig(Form):
     model_name: ModelName = "digits"
     """Name of the experiment, the registered model and the served model."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Makes splits, weights and batches repeatable."""
+    """Makes weights, batches and calibration repeatable."""
     ingest: IngestConfig = IngestConfig()
     """Where the data lie and how they are split."""
     train: TrainConfig = TrainConfig()

@@ -35,7 +35,7 @@ def candidate(name: str) -> Candidate:
         parameters=4,
         metric=0.95,
     )
-    return Candidate(name=name, network=network, scheme="static", file=ARTIFACT)
+    return Candidate(name=name, network=network, file=ARTIFACT)
 
 
 def verdict(*, passed: bool = True) -> Verdict:
