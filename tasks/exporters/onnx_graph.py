@@ -211,7 +211,8 @@ def _relabel(model: onnx.ModelProto, domain: str, version: int) -> None:
 
 
 def _import_each_once(model: onnx.ModelProto) -> None:
-    versions = {entry.domain: entry.version for entry in model.opset_import}
+    used = {node.domain for node in model.graph.node} | {""}
+    versions = {entry.domain: entry.version for entry in model.opset_import if entry.domain in used}
     del model.opset_import[:]
     model.opset_import.extend(helper.make_opsetid(domain, versions[domain]) for domain in sorted(versions))
 

@@ -27,7 +27,7 @@ def logits(model: onnx.ModelProto, rows: np.ndarray) -> np.ndarray:
     return load(to_bytes(model)).run({"encoded": rows})["logits"]
 
 
-@pytest.mark.parametrize(("scheme", "times"), [("dynamic", 3.8), ("static", 3.4)])  # a scale each channel takes room
+@pytest.mark.parametrize(("scheme", "times"), [("dynamic", 3.7), ("static", 3.4)])  # a scale each channel takes room
 def test_int8_answers_almost_like_float_at_a_quarter_of_the_bytes(trained, scheme, times):
     _, network, rows, classes = trained
     quantized = quantize(network, scheme, rows[:256])

@@ -61,7 +61,6 @@ def small_network(kind: str) -> tuple[nn.Module, np.ndarray]:
             random.normal(size=(40, 4)).astype(np.float32),
         ),
         "residual": lambda: (Residual(), random.normal(size=(40, 1, 8, 8)).astype(np.float32)),
-        "lstm": lambda: (Recurrent(nn.LSTM), ids),
         "gru": lambda: (Recurrent(nn.GRU), ids),
         "attention": lambda: (Attention(), ids),
     }[kind]()
