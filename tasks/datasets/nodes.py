@@ -17,24 +17,27 @@ PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
 class Nodes:
     """Nodes and constants under construction, each named by what it makes.
 
-    All names begin with `encode/`, so that no column of the user's can bear one of them.
+    All names begin with a prefix that no column of the user's begins with.
     """
 
-    def __init__(self) -> None:
-        """Starts empty."""
+    def __init__(self, columns: Sequence[str] = ()) -> None:
+        """Starts empty; `columns` are the names already taken."""
+        self._prefix = "encode/"
+        while any(name.startswith(self._prefix) for name in columns):
+            self._prefix = f"_{self._prefix}"
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
     def add(self, operator: str, inputs: Sequence[str], output: str, *more: str, **attributes: Any) -> str:
         """Adds an operator; gives the full name of its first output."""
-        made = [f"encode/{name}" for name in (output, *more)]
+        made = [f"{self._prefix}{name}" for name in (output, *more)]
         self.nodes.append(helper.make_node(operator, list(inputs), made, name=made[0], **attributes))
         return made[0]
 
     def constant(self, name: str, value: Any, kind: type[np.generic] = np.float32) -> str:
         """Adds a constant; gives its full name."""
-        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype=kind), f"encode/{name}"))
-        return f"encode/{name}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype=kind), f"{self._prefix}{name}"))
+        return f"{self._prefix}{name}"
 
 
 def add_features(nodes: Nodes, features: Sequence[Feature], encoding: Encoding) -> None:

@@ -51,11 +51,12 @@ def build_preprocessor(schema: Schema, encoding: Encoding, opset: int = 20) -> o
         raise ConfigError(
             f"export.opset is {opset}, but must be at least {FIRST_TEXT_OPSET} for text: set export.opset to 20"
         )
-    nodes = Nodes()
+    tensors = signature_of(schema).inputs
+    nodes = Nodes([tensor.name for tensor in tensors])
     add_features(nodes, schema.features, encoding)
     inputs = [
         helper.make_tensor_value_info(tensor.name, ELEMENTS[tensor.datatype], ["N", *tensor.shape[1:]])
-        for tensor in signature_of(schema).inputs
+        for tensor in tensors
     ]
     kind = TensorProto.INT64 if schema.kind == "text" else TensorProto.FLOAT
     output = helper.make_tensor_value_info("encoded", kind, ["N", *encoded_shape(schema, encoding)])
