@@ -76,14 +76,14 @@ def put_file(bucket: Bucket, path: Path) -> Artifact:
         before = path.stat()
         size = before.st_size
         with ThreadPoolExecutor(PARALLEL + 1) as pool:
-            whole = pool.submit(_digest, path, 0, size)
+            whole = pool.submit(_digest, path, 0, size) if size > CHUNK_BYTES else None
             chunks = tuple(pool.map(partial(_put_window, bucket, path, size), _starts(size)))
         after = path.stat()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}), but must be a file: check the path") from error
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise IntegrityError(f"{path} changed while it was stored, but must hold still: try again")
-    return _artifact(bucket, whole.result(), size, chunks)
+    return _artifact(bucket, whole.result() if whole else chunks[0], size, chunks)
 
 
 def get_bytes(bucket: Bucket, artifact: Artifact) -> bytes:
@@ -161,12 +161,13 @@ def _copy(bucket: Bucket, artifact: Artifact, file: BinaryIO) -> None:
     whole, size = hashlib.sha256(), 0
     for digest in artifact.chunks:
         chunk = hashlib.sha256()
+        hashes = [chunk, whole] if len(artifact.chunks) > 1 else [whole := chunk]
         for piece in _chunk_pieces(bucket, digest):
             size += len(piece)
             if size > artifact.size_bytes:
                 break
-            chunk.update(piece)
-            whole.update(piece)
+            for each in hashes:
+                each.update(piece)
             file.write(piece)
         if chunk.hexdigest() != digest:
             raise IntegrityError(

@@ -35,14 +35,13 @@ class Bucket:
             sha256: Hexadecimal digest of the body.
             conditions: `IfMatch` or `IfNoneMatch`.
         """
-        checks = {"ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()} if sha256 else {}
+        if sha256:
+            conditions["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
         try:
-            answer = self.call("put_object", key, Body=body, **checks, **conditions)
+            self._put(key, body, conditions)
         except BucketMissingError:
             self._create()
-            answer = self.call("put_object", key, Body=body, **checks, **conditions)
-        if "ETag" not in answer:
-            raise not_s3(self.connection.endpoint)
+            self._put(key, body, conditions)
 
     def open(self, key: str) -> Stream:
         """An object, to be read piece by piece."""
@@ -60,6 +59,12 @@ class Bucket:
         """The keys that begin so, in order, without the bucket's own prefix."""
         for key, _ in listing(self.connection, self.name, self.prefix + prefix):
             yield key.removeprefix(self.prefix)
+
+    def _put(self, key: str, body: bytes | BinaryIO, conditions: dict[str, str]) -> None:
+        if not isinstance(body, bytes):
+            body.seek(0)  # an earlier try may have read it
+        if "ETag" not in self.call("put_object", key, Body=body, **conditions):
+            raise not_s3(self.connection.endpoint)
 
     def _create(self) -> None:
         region = self.connection.region

@@ -131,14 +131,15 @@ def _config(endpoint: str, *, anonymous: bool) -> Config:
 
     Losers of a race wait up to 10 s for their 412, and the first PUT after a restart takes up to 5.6 s (SeaweedFS
     4.48), so an answer may take 20 s; that nobody listens shows within seconds. The only checksums are those we pass
-    ourselves: botocore's own default adds trailers that some stores refuse.
+    ourselves: botocore's own default adds trailers that some stores refuse. Bodies are signed through them, in a
+    signed header, and not hashed once more.
     """
     return Config(
         connect_timeout=3,
         read_timeout=20,
         retries={"mode": "standard", "total_max_attempts": 3},
         max_pool_connections=32,
-        s3={"addressing_style": "path"},
+        s3={"addressing_style": "path", "payload_signing_enabled": False},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         signature_version=UNSIGNED if anonymous else None,

@@ -73,7 +73,7 @@ def running(command: list[str], environment: dict[str, str], log: Path, ready: C
     finally:
         child.terminate()
         try:
-            child.wait(10)
+            child.wait(5)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
