@@ -1,6 +1,7 @@
 """What makes data unusable, found in the facts: each check raises one sentence with place and mend."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -103,7 +104,7 @@ class LabelCounts:
 
     def __init__(self) -> None:
         """Starts empty."""
-        self._counts: dict[int | str, np.ndarray] = {}
+        self._counts: dict[Any, np.ndarray] = {}
         self._many = False
 
     def update(self, target: pa.Array, sides: np.ndarray) -> None:
@@ -119,7 +120,7 @@ class LabelCounts:
         table = np.bincount(joint, minlength=(len(values) + 1) * width).reshape(-1, width)
         for value, counts in zip([*values, None], table, strict=True):
             if not is_missing(value):
-                self._counts[as_label(value)] = self._counts.get(as_label(value), np.zeros(width, np.int64)) + counts
+                self._counts[value] = self._counts.get(value, np.zeros(width, np.int64)) + counts
 
     def check(self, schema: Schema) -> tuple[str, ...]:
         """A warning for each class that no test row has.
@@ -127,8 +128,11 @@ class LabelCounts:
         Raises:
             DataError: if a class has a single row, or none in train.
         """
+        if not schema.labels:
+            return ()
+        counts = {as_label(value): rows for value, rows in self._counts.items()}
         for label in schema.labels:
-            rows = self._counts[label]
+            rows = counts[label]
             if rows.sum() == 1:
                 raise DataError(
                     f"class {label!r} has a single row, but must have at least two: add rows of it, or remove it"
@@ -138,7 +142,7 @@ class LabelCounts:
                     f"class {label!r} has {rows.sum()} rows, but none in the training split: add rows of it, "
                     "hold out less, or take another seed"
                 )
-        absent = [label for label in schema.labels if not self._counts[label][SIDES.index("test")]]
+        absent = [label for label in schema.labels if not counts[label][SIDES.index("test")]]
         return tuple(f"class {label!r} does not occur in the test split" for label in absent)
 
 

@@ -3,9 +3,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tasks.contracts.errors import InputError
 from tasks.datasets.build import build_dataset
+
+# The first call of a test loads libraries: no deadline for one example.
+settings.register_profile("datasets", deadline=None)
+settings.load_profile("datasets")
 
 Refusal = Callable[..., str]
 

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.contracts.errors import ConfigError
@@ -46,7 +46,6 @@ def strings(*values: str) -> np.ndarray:
     return np.array(values, dtype=object)
 
 
-@settings(deadline=None)
 @given(st.lists(sentences, min_size=1, max_size=8), st.lists(words, max_size=6, unique=True), st.integers(1, 12))
 def test_text_is_what_a_tokenizer_by_hand_gives(texts: list[str], known: list[str], length: int) -> None:
     known = list(
@@ -90,7 +89,6 @@ def test_one_very_long_text_costs_no_memory_for_the_others() -> None:
     assert got.shape == (6001, 4)
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 5).flatmap(
         lambda width: st.lists(
@@ -117,7 +115,6 @@ def test_a_missing_number_is_the_mean_only_where_it_may_be_missing() -> None:
     assert got[0, 0] == 0 and np.isnan(got[0, 1])
 
 
-@settings(deadline=None)
 @given(st.lists(words, min_size=1, max_size=20), st.lists(words, max_size=10))
 def test_categories_are_what_scikit_learn_encodes(seen: list[str], asked: list[str]) -> None:
     encoder_of = pytest.importorskip("sklearn.preprocessing").OneHotEncoder

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.datasets import duplicates
+from tasks.datasets.duplicates import Duplicates, distinct
+from tasks.datasets.fingerprint import mixed
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2)), max_size=40))
+def test_counts_what_sets_count(rows: list[tuple[int, int]]) -> None:
+    found = Duplicates()
+    for content, side in rows:
+        found.add(np.array([content], dtype=np.uint64), np.array([side]))
+    train = {content for content, side in rows if side == 0}
+    expected = []
+    if repeated := len(rows) - len({content for content, _ in rows}):
+        expected.append(f"{repeated} row{'s' if repeated > 1 else ''} repeat an earlier row")
+    for code, name in ((1, "validation"), (2, "test")):
+        held = [content for content, side in rows if side == code]
+        if shared := sum(content in train for content in held):
+            expected.append(
+                f"{shared} row{'s' if shared > 1 else ''} of the {name} split also stand in train "
+                f"({100 * shared / len(held):.1f} %)"
+            )
+    assert found.warnings() == tuple(expected)
+
+
+def test_beyond_memory_the_counts_are_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "MOST_KEPT", 5000)
+    found = Duplicates()
+    contents = mixed(np.arange(50_000, dtype=np.uint64))
+    for batch in np.array_split(np.concatenate([contents, contents[:20_000]]), 30):
+        found.add(batch, np.zeros(len(batch)))
+    (warning,) = found.warnings()
+    assert warning.startswith("about ") and abs(int(warning.split()[1]) - 20_000) < 2000
+
+
+@given(st.lists(st.floats(allow_nan=False)))
+def test_distinct_counts_like_a_set(values: list[float]) -> None:
+    assert distinct(np.array(values)) == len(set(values))
