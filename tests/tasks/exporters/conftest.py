@@ -1,10 +1,14 @@
+from functools import cache
+
 import numpy as np
+import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from tasks.contracts.schema import CategoryEncoding, Encoding, Feature, NumberEncoding, Schema
+from tasks.exporters.onnx_graph import export_network
 
 torch.set_num_threads(1)
 
@@ -28,7 +32,7 @@ class Recurrent(nn.Module):
     def __init__(self, cell):
         super().__init__()
         self.embed = nn.Embedding(30, 8)
-        self.cell = cell(8, 6, num_layers=2, batch_first=True)
+        self.cell = cell(8, 6, batch_first=True)
         self.head = nn.Linear(6, 3)
 
     def forward(self, ids):
@@ -69,6 +73,17 @@ def small_network(kind: str) -> tuple[nn.Module, np.ndarray]:
 @pytest.fixture(name="small_network")
 def _small_network():
     return small_network
+
+
+@pytest.fixture(scope="session")
+def exported():
+    """What `small_network` gives, and a graph of it at opset 20 to do with as one likes; each is traced once."""
+    traced = cache(lambda kind: export_network(*small_network(kind), 20).SerializeToString(deterministic=True))
+
+    def export(kind):
+        return *small_network(kind), onnx.ModelProto.FromString(traced(kind))
+
+    return export
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from torch import nn
 
 from tasks.contracts.errors import GraphError
 from tasks.contracts.schema import Encoding, Feature, NumberEncoding, Schema
-from tasks.exporters.onnx_graph import export_network
 from tasks.exporters.parity import agreement, answers, logits_of, sweep, torch_answers
 
 CLASSES = Schema(
@@ -18,9 +17,8 @@ PLAIN = Encoding(features=(NumberEncoding(mean=0.0, scale=1.0),))
 SCALED = Encoding(features=PLAIN.features, target=NumberEncoding(mean=100.0, scale=20.0))
 
 
-def test_a_changed_weight_is_found_with_its_place(small_network):
-    module, rows = small_network("mlp")
-    graph = export_network(module, rows, 20)
+def test_a_changed_weight_is_found_with_its_place(exported):
+    module, rows, graph = exported("mlp")
     bias = next(each for each in graph.graph.initializer if list(each.dims) == [3])
     values = numpy_helper.to_array(bias).copy()
     values[1] += 0.25
@@ -32,26 +30,24 @@ def test_a_changed_weight_is_found_with_its_place(small_network):
     assert sweep(graph, module, rows, tolerance=0.3) == pytest.approx(0.25, abs=1e-3)
 
 
-def test_a_logit_that_is_not_a_number_is_found(small_network):
-    module, rows = small_network("mlp")
-    graph = export_network(module, rows, 20)
+def test_a_logit_that_is_not_a_number_is_found(exported):
+    module, rows, graph = exported("mlp")
     bias = next(each for each in graph.graph.initializer if list(each.dims) == [3])
     bias.CopyFrom(numpy_helper.from_array(np.float32([0, 0, np.nan]), bias.name))
     with pytest.raises(GraphError, match="differs from torch by nan at row 0, logit 2"):
         sweep(graph, module, rows)
 
 
-def test_a_batch_that_does_not_run_is_named(small_network):
-    module, rows = small_network("mlp")
-    graph = export_network(module, rows, 20)
+def test_a_batch_that_does_not_run_is_named(exported):
+    module, rows, graph = exported("mlp")
     graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
     with pytest.raises(GraphError, match="does not run on a batch of 1, but must run on any: look for a fixed batch"):
         sweep(graph, module, rows)
 
 
-def test_rows_are_taken_again_where_there_are_too_few(small_network):
-    module, rows = small_network("mlp")
-    assert sweep(export_network(module, rows, 20), module, rows[:3]) < 1e-5
+def test_rows_are_taken_again_where_there_are_too_few(exported):
+    module, rows, graph = exported("mlp")
+    assert sweep(graph, module, rows[:3]) < 1e-5
 
 
 def test_torchs_logits_do_not_depend_on_the_chunk_and_leave_the_mode_alone(small_network):
