@@ -13,11 +13,12 @@ def train(dataset: Dataset, config: TrainConfig, run: Run) -> Network:
         ModelError: The family does not fit the data, or the custom model is broken.
         TrainingError: The loss became NaN, or a checkpoint could not be written.
     """
+    from tasks.exporters import plots
     from tasks.models import zoo
+    from tasks.stores import tracking
     from tasks.stores.datasets import opened
     from tasks.stores.networks import put_network
     from tasks.stores.s3 import Store
-    from tasks.stores.tracking import EpochLog
     from tasks.trainers import launch
     from tasks.trainers.loop import Arrays
     from tasks.trainers.progress import epoch_bar, to_both
@@ -26,7 +27,7 @@ def train(dataset: Dataset, config: TrainConfig, run: Run) -> Network:
     with opened(store, dataset) as data:
         recipe = launch.recipe(data.manifest.schema_, data.manifest.encoding, config)
         module = zoo.build(recipe.architecture, seed=run.seed)
-        with EpochLog(run.mlflow_run_id, prefix="train") as log, epoch_bar("train", config.epochs) as bar:
+        with tracking.EpochLog(run.mlflow_run_id, prefix="train") as log, epoch_bar("train", config.epochs) as bar:
             fit = launch.run(
                 module,
                 Arrays(*data.arrays("train")),
@@ -36,6 +37,8 @@ def train(dataset: Dataset, config: TrainConfig, run: Run) -> Network:
                 checkpoint=launch.checkpoint_folder(dataset.sha256, recipe, run.seed),
                 report=to_both(log, bar),
             )
+    curve = plots.learning_curve([e.train_loss for e in fit.epochs], [e.validation_loss for e in fit.epochs])
+    tracking.log_figure(run.mlflow_run_id, curve, "plots/learning_curve.png")
     return put_network(
         store,
         module,

@@ -1,0 +1,193 @@
+"""The whole chain on the real stack: what a user, a reviewer and an application developer see."""
+
+import io
+import json
+import subprocess
+import sys
+import time
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.stores.journal import Journal
+
+pytestmark = pytest.mark.end_to_end
+
+QUICK = ["--set", "train.epochs=12", "--set", "prune.finetune_epochs=3"]
+JSON_KEYS = {
+    "model", "version", "seq", "status", "champion", "manifest_uri", "manifest_sha256", "flow_run_id", "flow_run_url",
+    "mlflow_run_id", "mlflow_version_url", "winner", "candidates", "seconds", "reason",
+}  # fmt: skip
+CANDIDATE_KEYS = {"name", "metric", "size_bytes", "compressed_bytes", "p50_ms", "p95_ms", "parity", "within_budget"}
+
+
+@pytest.fixture(scope="module")
+def first(stack) -> dict:
+    """The first run of digits."""
+    return stack.run("digits", *QUICK)
+
+
+@pytest.fixture(scope="module")
+def version(first, stack):
+    """Its version in MLflow."""
+    return stack.mlflow().get_model_version("digits", first["version"])
+
+
+def test_the_first_run_publishes_a_champion(first):
+    assert set(first) == JSON_KEYS
+    assert first["status"] == "published" and first["champion"] and first["version"] == "1" and first["seq"] == 1
+    assert len(first["candidates"]) == 9
+    assert all(set(candidate) == CANDIDATE_KEYS for candidate in first["candidates"])
+    assert set(first["seconds"]) >= {"ingest", "train", "evaluate", "publish", "promote"}
+
+
+def test_an_unchanged_recipe_does_no_work_and_makes_no_version(first, stack):
+    again = stack.run("digits", *QUICK)
+    assert again["status"] == "unchanged"
+    assert {again[key] == first[key] for key in ("version", "seq", "manifest_sha256", "winner")} == {True}
+    assert "train" not in again["seconds"]
+    assert len(stack.mlflow().search_model_versions("name='digits'")) == 1
+
+
+def test_another_seed_makes_another_version_but_no_champion_by_luck(first, stack):
+    other = stack.run("digits", *QUICK, "--set", "seed=1", "--set", "promote.margin=5")
+    assert other["status"] == "published" and not other["champion"]
+    aliases = stack.mlflow().get_registered_model("digits").aliases
+    assert aliases == {"champion": first["version"], "challenger": other["version"]}
+    assert "not surely better" in other["reason"]
+
+
+def test_the_same_recipe_gives_the_same_file_under_another_name(first, stack):
+    twin = stack.run("digits", *QUICK, "--set", "model_name=digits-twin")
+    graphs = [
+        Journal(stack.store(), run["model"]).get_manifest(run["manifest_sha256"]).files[0].artifact.sha256
+        for run in (first, twin)
+    ]
+    assert graphs[0] == graphs[1]
+
+
+def test_a_winner_that_fails_its_gate_is_rejected_and_leaves_no_version(stack):
+    rejected = stack.run("digits", *QUICK, "--set", "model_name=gated", "--set", "evaluate.min_metric=0.9999", code=1)
+    assert rejected["status"] == "rejected" and rejected["version"] == ""
+    assert rejected["reason"].startswith("test accuracy is 0.")
+    assert not list(stack.store().keys("models/gated/"))
+
+
+def test_a_budget_that_nobody_keeps_falls_back_to_fp32_and_says_why(stack):
+    run = stack.run("digits", *QUICK, "--set", "model_name=tight", "--set", "evaluate.max_size_bytes=100")
+    assert run["winner"] == "dense/none"
+    assert not any(candidate["within_budget"] for candidate in run["candidates"])
+    card = stack.mlflow().get_model_version("tight", run["version"]).description
+    assert "max_size_bytes is 100, but it has" in card
+
+
+def test_mlflow_holds_one_parent_with_a_nested_run_for_each_candidate(first, stack):
+    client = stack.mlflow()
+    parent = client.get_run(first["mlflow_run_id"])
+    query = f"tags.`mlflow.parentRunId` = '{first['mlflow_run_id']}'"
+    children = client.search_runs([parent.info.experiment_id], query)
+    assert {child.info.run_name for child in children} == {candidate["name"] for candidate in first["candidates"]}
+    assert all(child.info.status == "FINISHED" for child in [parent, *children])
+    assert parent.data.params["train.epochs"] == "12" and parent.data.params["seed"] == "0"
+    assert {"data.digest", "code.digest", "git.sha", "prefect.flow_run_id"} <= set(parent.data.tags)
+    assert {"train/loss", "evaluate/accuracy", "evaluate/p95_ms", "parity/label_agreement"} <= set(parent.data.metrics)
+    assert len(client.get_metric_history(first["mlflow_run_id"], "train/loss")) == 12
+    assert parent.inputs.dataset_inputs[0].dataset.digest == parent.data.tags["data.digest"][:36]
+    artifacts = {
+        file.path for folder in ("", "plots") for file in client.list_artifacts(first["mlflow_run_id"], folder)
+    }
+    assert {"model_card.md", "plots/pareto.png", "plots/confusion.png", "plots/learning_curve.png"} <= artifacts
+
+
+def test_the_registered_version_carries_card_tags_and_alias(first, version):
+    assert version.description.startswith("# digits: ")
+    assert version.aliases == ["champion"]
+    assert version.tags["manifest.sha256"] == first["manifest_sha256"] and version.tags["gate"] == "passed"
+    assert {"manifest.uri", "candidate", "size_bytes", "p95_ms", "accuracy", "run_key"} <= set(version.tags)
+
+
+def test_a_users_own_program_loads_the_champion_from_mlflow(first, stack):
+    program = """
+import mlflow, numpy as np, onnxruntime
+model = mlflow.onnx.load_model("models:/digits@champion")
+session = onnxruntime.InferenceSession(model.SerializeToString())
+print(session.run(["label"], {"features": np.zeros((2, 64), np.float32)})[0].shape)
+answers = mlflow.pyfunc.load_model("models:/digits@champion").predict(np.zeros((3, 64), np.float32))
+print(len(answers["label"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        check=False, capture_output=True, text=True, env=stack.environment,
+    )  # fmt: skip
+    assert done.stdout.split() == ["(2,)", "3"], done.stderr[-2000:]
+
+
+def test_the_journal_in_s3_tells_what_happened(first, stack):
+    entries = Journal(stack.store(), "digits").entries()
+    assert [(entry.seq, entry.action) for entry in entries[:2]] == [(1, "publish"), (2, "promote")]
+    assert entries[0].manifest == entries[1].manifest == first["manifest_sha256"]
+
+
+def test_the_graph_alone_answers_like_the_server(first, stack):
+    graph = stack.graph(first)
+    pixels = pd.read_parquet("data/digits.parquet").drop(columns="label").head(20)
+    program = """
+import sys, numpy as np, onnxruntime
+pixels = np.load(sys.argv[2])
+label, probabilities = onnxruntime.InferenceSession(sys.argv[1]).run(["label", "probabilities"], {"features": pixels})
+np.savez(sys.stdout.buffer, label=label, probabilities=probabilities)
+"""
+    rows = graph.parent / "rows.npy"
+    np.save(rows, pixels.to_numpy(np.float32))
+    done = subprocess.run([sys.executable, "-c", program, graph, rows], capture_output=True, check=True)
+    alone = np.load(io.BytesIO(done.stdout))
+    reply = httpx.post(f"{stack.serving}/predict/digits", json={"inputs": pixels.to_dict("records")})
+    served = reply.json()["outputs"]
+    assert [row["label"] for row in served] == alone["label"].tolist()
+    for row, probabilities in zip(served, alone["probabilities"], strict=True):
+        assert list(row["probabilities"].values()) == pytest.approx(probabilities.tolist(), abs=1e-6)
+    tensor = {"name": "features", "datatype": "FP32", "shape": [20, 64], "data": pixels.to_numpy().tolist()}
+    infer = httpx.post(f"{stack.serving}/v2/models/digits/infer", json={"inputs": [tensor]}).json()
+    assert {output["name"]: output["data"] for output in infer["outputs"]}["label"] == alone["label"].tolist()
+
+
+def test_the_printed_curl_returns_the_right_digit(first, stack):
+    done = stack.ingot("run", "digits", *QUICK)
+    words, line = done.stdout.split("try it (must answer ")[1].split("):\n")
+    reply = subprocess.run(line.strip(), shell=True, check=True, capture_output=True, text=True, cwd=stack.folder)
+    (row,) = json.loads(reply.stdout)["outputs"]
+    assert words == f"label {row['label']}"
+
+
+def test_serving_follows_the_champion_without_a_restart(first, stack):
+    moved = stack.run("digits", *QUICK, "--set", "seed=2", "--set", "promote.policy=always")
+    assert moved["champion"]
+    assert httpx.get(f"{stack.serving}/v2/models/digits").json()["versions"][-1] == moved["version"]
+    body = json.loads((stack.folder / ".ingot/examples/digits.json").read_text())
+    assert httpx.post(f"{stack.serving}/predict/digits", json=body).json()["version"] == moved["version"]
+
+
+def test_a_run_of_the_deployment_does_the_same(stack):
+    done = stack.prefect(
+        "deployment", "run", "retrain/digits", "--param",
+        'config={"model_name": "by-worker", "train": {"epochs": 3}, "prune": {"ratios": []}}', "--watch",
+    )  # fmt: skip
+    assert "Completed" in done.stdout, done.stdout + done.stderr
+    assert Journal(stack.store(), "by-worker").champion() is not None
+    assert stack.mlflow().get_registered_model("by-worker").aliases == {"champion": "1"}
+
+
+def test_every_deployment_has_a_schedule_that_plans_runs(stack):
+    deadline = time.monotonic() + 90
+    with httpx.Client(base_url=stack.environment["PREFECT_API_URL"]) as prefect:
+        while time.monotonic() < deadline:
+            planned = prefect.post(
+                "/flow_runs/filter", json={"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+            )
+            names = {run["deployment_id"] for run in planned.json() if run["auto_scheduled"]}
+            if len(names) == 3:
+                return
+            time.sleep(2)
+    pytest.fail(f"only {len(names)} of 3 deployments plan runs")
