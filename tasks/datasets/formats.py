@@ -8,7 +8,7 @@ from tasks.contracts.errors import DataError
 from tasks.datasets.idx import is_idx, open_idx
 from tasks.datasets.images import open_images
 from tasks.datasets.npz import open_npz
-from tasks.datasets.source import PART_NAMES, Source, open_bytes, stem
+from tasks.datasets.source import PART_NAMES, Source, in_order, open_bytes, stem
 from tasks.datasets.tabular import open_table
 from tasks.datasets.text import open_text
 
@@ -121,7 +121,7 @@ def _tabbed_format(path: Path) -> Known:
 
 
 def _visible_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return in_order(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
 def _files_of(path: Path, form: Known) -> Sequence[Path]:

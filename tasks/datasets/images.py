@@ -12,7 +12,7 @@ from PIL import Image
 
 from tasks.contracts.errors import DataError
 from tasks.datasets.labels import named, named_type
-from tasks.datasets.source import PART_NAMES, Part, Source, batch_rows, image_column
+from tasks.datasets.source import PART_NAMES, Part, Source, batch_rows, image_column, in_order
 
 FORMATS = ("PNG", "JPEG")
 GREY = {"1", "L"}
@@ -58,7 +58,7 @@ def _parts(folder: Path) -> list[Path]:
                 f"{child.name} lies beside {sides[0].name} in {folder.name}, but a folder with train and test "
                 "must hold nothing else: move it away"
             )
-    return sides
+    return in_order(sides)
 
 
 def _visible(folder: Path) -> list[Path]:

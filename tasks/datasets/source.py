@@ -5,7 +5,7 @@ A source never hands out more than one batch at a time, so memory is bounded by 
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,15 @@ def stem(path: Path) -> str:
     'train'
     """
     return path.name.split(".")[0].lower()
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Training files first, then by name: the first file says how columns are ordered.
+
+    >>> [path.name for path in in_order([Path("test.csv"), Path("train.csv"), Path("dev.csv")])]
+    ['train.csv', 'dev.csv', 'test.csv']
+    """
+    return sorted(paths, key=lambda path: (PART_NAMES.get(stem(path).split("-")[0]) != "train", path.name))
 
 
 def batch_rows(row_bytes: int) -> int:

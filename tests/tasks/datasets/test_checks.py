@@ -20,7 +20,7 @@ REFUSED: dict[str, tuple[list[str], dict[str, Any], str]] = {
     "empty word": (
         ["w,b,label", *(f"{'xy'[i % 2]},{i},{i % 2}" for i in range(60)), ",1,1", ",2,0"],
         {},
-        "column 'w' is missing in row 61 of data.csv (2 cells in all), but ingest.missing=error allows none: set it to mean",
+        "column 'w' is missing in row 61 of data.csv (2 cells in all), but ingest.missing=error allows none: set it to",
     ),
     "NaN": ([HEADER, *ROWS, "1,NaN,a"], {}, "column 'b' is missing in row 61 of data.csv"),
     "empty column": (

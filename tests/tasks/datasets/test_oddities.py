@@ -1,0 +1,42 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from tasks.datasets.build import build_dataset
+
+Csv = Callable[..., Path]
+
+
+def test_every_oddity_is_one_sentence(csv: Csv, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = [f"{i},{random.normal()},5,one,{i % 2},{i % 2}.0,{i % 3}" for i in range(200)]
+    built = build_dataset(
+        csv("key,x,five,word,leak,leak2,other,label", *(f"{r},{i % 2}" for i, r in enumerate(rows))), tmp_path
+    )
+    assert set(built.warnings) == {
+        "column 'key' is different in almost every row: is it a key? exclude it",
+        "column 'five' is constant in the training split",
+        "column 'word' is constant in the training split",
+        "feature 'leak' equals the target in every row: a label leak",
+        "feature 'leak2' equals the target in every row: a label leak",
+    }
+
+
+def test_words_that_equal_the_label_are_a_leak(csv: Csv, tmp_path: Path) -> None:
+    path = csv("w,v,label", *(f"{'ab'[i % 2]},{'ab'[i % 3 % 2]},{'ab'[i % 2]}" for i in range(200)))
+    warnings = build_dataset(path, tmp_path).warnings
+    assert [warning for warning in warnings if "leak" in warning] == [
+        "feature 'w' equals the target in every row: a label leak"
+    ]
+
+
+def test_one_different_row_clears_a_feature(csv: Csv, tmp_path: Path) -> None:
+    path = csv("w,label", *(f"{i % 2},{i % 2}" for i in range(199)), "0,1")
+    assert not any("leak" in warning for warning in build_dataset(path, tmp_path).warnings)
+
+
+def test_sound_data_have_no_warning(csv: Csv, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    path = csv("a,b,label", *(f"{random.normal()},{random.normal()},{i % 2}" for i in range(200)))
+    assert build_dataset(path, tmp_path).warnings == ()
