@@ -78,7 +78,9 @@ def test_refuses_sides_of_different_size(tmp_path: Path, refusal: Callable[..., 
     written(tmp_path / "data", IMAGES, LABELS)
     wide = struct.pack(">4B3i", 0, 0, 8, 3, 40, 5, 4) + PIXELS.tobytes()
     written(tmp_path / "data", wide, LABELS, side="t10k")
-    assert "holds images (4, 5), but must hold (5, 4) like t10k-images-idx3-ubyte" in refusal(tmp_path / "data")
+    assert "t10k-images-idx3-ubyte holds images (5, 4), but must hold (4, 5) like train-images" in refusal(
+        tmp_path / "data"
+    )
 
 
 def test_reads_mnist_with_its_own_test_split(tmp_path: Path) -> None:

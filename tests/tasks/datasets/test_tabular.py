@@ -14,7 +14,7 @@ def folder(root: Path, **files: list[str]) -> Path:
 
 def test_refuses_files_with_different_columns(tmp_path: Path, refusal: Callable[..., str]) -> None:
     root = folder(tmp_path / "data", train=["a,label", "1,2"], test=["b,label", "1,2"])
-    assert "test.csv and train.csv differ in column 'a', but must have the same" in refusal(root)
+    assert "train.csv and test.csv differ in column 'a', but must have the same" in refusal(root)
 
 
 def test_types_are_joined_over_files_and_columns_go_by_name(tmp_path: Path) -> None:
