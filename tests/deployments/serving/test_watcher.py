@@ -6,6 +6,7 @@ import pytest
 from deployments.serving.library import Library
 from deployments.serving.refusal import Refusal
 from deployments.serving.watcher import Watcher
+from tasks.contracts.errors import UnavailableError
 from tasks.contracts.manifest import POINTER_TYPE, File, GoldenBatch, Pointer
 from tasks.stores.signing import seal
 
@@ -73,8 +74,10 @@ def test_an_unmoved_pointer_costs_one_small_read(tiny, store, library, watcher):
     watcher = Watcher(store, library, ["numbers"])
     watcher.look()
     store.reads.clear()
+    found = library.find("numbers")
     watcher.look()
     assert store.reads == ["models/numbers/aliases/champion.json"]
+    assert library.find("numbers") is found
 
 
 def test_a_rollback_to_a_kept_version_loads_nothing_anew(tiny, store, library, watcher):
@@ -228,6 +231,27 @@ def test_a_silent_store_leaves_the_current_version_serving_and_is_asked_again(ti
     store.down = False
     watcher.look()
     assert served(library) == [("2", 4), ("1", 2)]
+
+
+@pytest.mark.parametrize("part", ["aliases/", "manifests/", "blobs/"])
+def test_a_store_that_falls_silent_half_way_is_no_fault_of_the_version(tiny, store, library, part):
+    class Moody(type(store)):
+        silent_at = "nothing"
+
+        def _answer(self, key):
+            if self.silent_at in key:
+                raise UnavailableError("S3 does not answer: start it")
+
+    moody = Moody()
+    tiny.publish(moody, "numbers", "1", tiny.numbers())
+    moody.silent_at = part
+    watcher = Watcher(moody, library)
+    watcher.look()
+    assert library.waits_for() == ["the first look into the bucket"]
+    moody.silent_at = "nothing"
+    watcher.look()
+    assert served(library) == [("1", 2)]
+    assert library.shelf("numbers").refused == 0
 
 
 def test_a_silent_store_at_the_start_does_not_count_as_the_first_look(tiny, store, library, watcher):
