@@ -144,14 +144,14 @@ def _cpu_flags() -> str:
 def _quiet() -> Iterator[None]:
     """Holds back what the quantizer tells the root logger, which would otherwise also be set up by that."""
     root, sink = logging.getLogger(), logging.NullHandler()
+
+    def is_not_the_quantizers(record: logging.LogRecord) -> bool:
+        return "onnxruntime" not in Path(record.pathname).parts
+
     root.addHandler(sink)
-    root.addFilter(_is_not_the_quantizers)
+    root.addFilter(is_not_the_quantizers)  # one of its own for each call: mapped tasks run in threads
     try:
         yield
     finally:
-        root.removeFilter(_is_not_the_quantizers)
+        root.removeFilter(is_not_the_quantizers)
         root.removeHandler(sink)
-
-
-def _is_not_the_quantizers(record: logging.LogRecord) -> bool:
-    return "onnxruntime" not in Path(record.pathname).parts
