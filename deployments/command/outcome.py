@@ -6,7 +6,6 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from deployments.local.home import Home
@@ -43,17 +42,15 @@ def candidates_table(version: ModelVersion, metric_name: str) -> Table:
     return table
 
 
-def addresses_table(version: ModelVersion, serving_url: str) -> Table:
-    """The four places to look at."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for what, where in (
-        ("flow run", version.flow_run_url),
-        ("MLflow version", version.mlflow_version_url),
-        ("S3 manifest", version.manifest_uri),
-        ("serving", f"{serving_url}/v2/models/{version.model}"),
-    ):
-        table.add_row(what, escape(where or "none"))
-    return table
+def addresses(version: ModelVersion, serving_url: str) -> str:
+    """The four places to look at, one a line."""
+    places = {
+        "flow run": version.flow_run_url,
+        "MLflow version": version.mlflow_version_url,
+        "S3 manifest": version.manifest_uri,
+        "serving": f"{serving_url}/v2/models/{version.model}",
+    }
+    return "\n".join(f"{what:<14}  {where or 'none'}" for what, where in places.items())
 
 
 def summary(version: ModelVersion) -> str:

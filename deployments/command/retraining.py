@@ -101,7 +101,7 @@ def show(version: ModelVersion, config: RetrainConfig, settings: Settings, addre
     if version.candidates:
         console.print(outcome.candidates_table(version, manifest.metric_name if manifest else "metric"))
     console.print(outcome.summary(version), style="bold", markup=False, soft_wrap=True)
-    console.print(outcome.addresses_table(version, addresses.serving_url), soft_wrap=True)
+    console.print(outcome.addresses(version, addresses.serving_url), markup=False, highlight=False, soft_wrap=True)
     if manifest and version.champion:
         body, expected = outcome.example_request(manifest)
         example = outcome.write_example(settings.place, version.model, body)

@@ -26,7 +26,7 @@ def up() -> None:
     """Start the stack, register the deployments, and print the addresses."""
     console, settings = Console(), read_settings()
     addresses = start(settings, lambda line: console.print(f"  {line}", style="dim"))
-    console.print(_addresses(addresses))
+    console.print(_addresses(addresses), markup=False, highlight=False, soft_wrap=True)
     if not settings.prefect_api_url:
         register_if_changed(settings.place, addresses.prefect_api_url)
 
@@ -88,16 +88,14 @@ def serve(names: Sequence[str], host: str, port: int) -> None:
     serve_champions(names, host or settings.serving_host, wanted)
 
 
-def _addresses(addresses: Addresses) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for what, where in (
-        ("Prefect", addresses.prefect_ui_url),
-        ("MLflow", addresses.mlflow_tracking_uri),
-        ("S3", f"{addresses.s3_endpoint_url}  bucket {addresses.bucket}"),
-        ("serving", addresses.serving_url),
-    ):
-        table.add_row(what, where)
-    return table
+def _addresses(addresses: Addresses) -> str:
+    places = {
+        "Prefect": addresses.prefect_ui_url,
+        "MLflow": addresses.mlflow_tracking_uri,
+        "S3": f"{addresses.s3_endpoint_url} (bucket {addresses.bucket})",
+        "serving": addresses.serving_url,
+    }
+    return "\n".join(f"{what:<8} {where}" for what, where in places.items())
 
 
 def _parts(report: StackReport) -> Table:

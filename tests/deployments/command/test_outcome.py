@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from deployments.command.outcome import (
-    addresses_table,
+    addresses,
     as_object,
     candidates_table,
     curl,
@@ -91,7 +91,7 @@ def test_the_winner_is_marked():
 
 
 def test_the_four_addresses_are_printed_as_they_are():
-    text = printed(addresses_table(VERSION, "http://127.0.0.1:8080"))
+    text = addresses(VERSION, "http://127.0.0.1:8080")
     for address in (
         "http://prefect/f",
         "http://mlflow/3",

@@ -1,0 +1,117 @@
+"""The real stack, once for all end-to-end tests: random ports, a home of its own, ended at the end."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.local.environment import addresses_of, client_environment
+from deployments.local.ports import is_free
+from deployments.local.settings import GRPC_OFFSET, Settings
+from deployments.local.state import Addresses
+
+ROOT = Path(__file__).parents[2]
+OF_OTHERS = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack, and the `ingot` command pointed to it."""
+
+    home: Path
+    ports: dict[str, str]
+    """INGOT_HOME and the INGOT_*_PORT variables that place it."""
+    root: Path = ROOT
+    """Where commands are run."""
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def ingot(
+        self, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 300
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run the command; `environment` is laid over this stack's."""
+        return subprocess.run(
+            command(*arguments),
+            cwd=self.root,
+            env=self.base | dict(environment or {}),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """`ingot run ... --json`, which must succeed: its JSON object."""
+        done = self.ingot("run", *arguments, "--json", environment=environment)
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    def status(self) -> dict[str, Any]:
+        """`ingot status --json`."""
+        found: dict[str, Any] = json.loads(self.ingot("status", "--json").stdout.splitlines()[-1])
+        return found
+
+    @property
+    def base(self) -> dict[str, str]:
+        """The environment of a user who has set nothing but where the stack is."""
+        mine = {name: value for name, value in os.environ.items() if name not in OF_OTHERS}
+        return mine | {"OMP_NUM_THREADS": "1"} | self.ports | self.variables
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that belong to it."""
+        ports = {name.removeprefix("INGOT_").lower(): value for name, value in self.ports.items()}
+        return Settings.model_validate(ports | dict.fromkeys(OF_OTHERS[:3], ""))
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where it answers."""
+        return addresses_of(self.settings)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """All that a program needs to reach it by the libraries' own variables, keys included."""
+        return client_environment(self.settings, self.addresses)
+
+
+def command(*arguments: str) -> list[str]:
+    """The `ingot` command of this very environment."""
+    return [str(Path(sys.executable).parent / "ingot"), *arguments]
+
+
+def new_stack(home: Path) -> Stack:
+    """A stack that is not started, on ports that are free now, below those that the system hands out."""
+    while True:
+        base = random.randrange(11_000, 21_000)
+        own = range(base, base + 8)
+        if all(map(is_free, own)) and all(is_free(port + GRPC_OFFSET) for port in own):
+            break
+    names = {"PREFECT": base + 5, "MLFLOW": base + 6, "S3": base, "SERVING": base + 7}
+    ports = {f"INGOT_{name}_PORT": str(port) for name, port in names.items()}
+    return Stack(home, {"INGOT_HOME": str(home)} | ports)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack that tests share: they may add to it, but neither stop it nor count on being alone."""
+    shared = new_stack(tmp_path_factory.mktemp("stack") / "home")
+    started = shared.ingot("up")
+    assert started.returncode == 0, started.stderr
+    yield shared
+    ended = shared.ingot("down")
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[Stack]:
+    """A stack for one test, which may do to it what it likes; not started."""
+    own = new_stack(tmp_path / "home")
+    yield own
+    own.ingot("down")
