@@ -13,14 +13,14 @@ from tasks.contracts.artifacts import Profile, Split
 from tasks.contracts.errors import DataError
 from tasks.contracts.schema import Encoding, Schema
 from tasks.datasets.assignment import SplitBy, assigner, reserved_columns
-from tasks.datasets.checks import check_rows, check_schema, check_types
+from tasks.datasets.checks import check_rows, check_schema, check_summary, check_types
 from tasks.datasets.encoding import fit
 from tasks.datasets.formats import Format, open_source
 from tasks.datasets.intake import take_in, written_schema
 from tasks.datasets.oddities import oddities
 from tasks.datasets.profile import profile
 from tasks.datasets.schema import TaskChoice, choose_columns, infer_schema
-from tasks.datasets.source import Source, TypesTooNarrow
+from tasks.datasets.source import Source, TypesTooNarrow, first_line
 from tasks.datasets.splits import Shares
 from tasks.datasets.summary import TrainingSummary
 from tasks.datasets.writer import SplitWriter
@@ -102,7 +102,7 @@ def build_dataset(
         return _build(opened, folder, request)
     except TypesTooNarrow as narrow:
         if opened.widen is None:
-            raise DataError(f"{opened.name} cannot be read, but must be: {narrow}") from narrow
+            raise DataError(f"{opened.name} cannot be read, but must be: {first_line(narrow)}") from narrow
         return _build(opened.widen(), folder, request)
 
 
@@ -122,6 +122,7 @@ def _build(source: Source, folder: Path, request: Request) -> BuiltDataset:
         writer.finish()
         summary = TrainingSummary(schema, writer.rows["train"])
         writer.read("train", summary.update)
+        check_summary(summary)
         odd = oddities(summary, intake.facts, intake.leaks, intake.dropped, columns.left_out)
         built = BuiltDataset(
             schema=schema,

@@ -17,6 +17,7 @@ from tasks.datasets.labels import as_label, is_missing
 from tasks.datasets.schema import Columns
 from tasks.datasets.source import Source
 from tasks.datasets.splits import SIDES, TRAIN
+from tasks.datasets.summary import NumberSummary, TrainingSummary
 
 
 def check_types(source: Source, columns: Columns) -> None:
@@ -144,6 +145,16 @@ class LabelCounts:
                 )
         absent = [label for label in schema.labels if not counts[label][SIDES.index("test")]]
         return tuple(f"class {label!r} does not occur in the test split" for label in absent)
+
+
+def check_summary(summary: TrainingSummary) -> None:
+    """Every number has a value somewhere in the training split."""
+    for feature, one in zip(summary.schema.features, summary.features, strict=True):
+        if isinstance(one, NumberSummary) and not one.count:
+            raise DataError(
+                f"column {feature.name!r} is empty in every row of the training split, but must hold values: "
+                "exclude it, or take another split"
+            )
 
 
 def check_rows(rows: Mapping[Split, int]) -> None:

@@ -20,7 +20,7 @@ import pyarrow.csv
 
 from tasks.contracts.errors import DataError
 from tasks.datasets.column_types import unified
-from tasks.datasets.source import BATCH_BYTES, BATCH_ROWS, TypesTooNarrow, open_bytes, refuse_undecodable
+from tasks.datasets.source import BATCH_BYTES, BATCH_ROWS, TypesTooNarrow, first_line, open_bytes, refuse_undecodable
 
 GLANCE_BYTES = 1 << 21
 LONGEST_ROW = 4 * BATCH_BYTES
@@ -162,6 +162,7 @@ def _parse(path: Path, block: bytes, names: list[str], delimiter: str, convert: 
 
 def _refuse_ragged(path: Path, delimiter: str, error: pa.ArrowInvalid) -> None:
     """Reads again on one core, which is slower but counts the rows."""
+    refuse_undecodable(path)
     ragged: list[pa.csv.InvalidRow] = []
 
     def remember(row: pa.csv.InvalidRow) -> str:
@@ -182,4 +183,4 @@ def _refuse_ragged(path: Path, delimiter: str, error: pa.ArrowInvalid) -> None:
                     f"row {row.number - 1} of {path.name} has {row.actual_columns} cells, but must have "
                     f"{row.expected_columns} like the header: mend or remove {row.text[:60]!r}"
                 ) from error
-    raise DataError(f"{path.name} cannot be read as CSV, but must be: {error}") from error
+    raise DataError(f"{path.name} cannot be read as CSV, but must be: {first_line(error)}") from error

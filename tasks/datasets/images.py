@@ -12,7 +12,7 @@ from PIL import Image
 
 from tasks.contracts.errors import DataError
 from tasks.datasets.labels import named, named_type
-from tasks.datasets.source import PART_NAMES, Part, Source, batch_rows, image_column, in_order
+from tasks.datasets.source import PART_NAMES, Part, Source, batch_rows, first_line, image_column, in_order
 
 FORMATS = ("PNG", "JPEG")
 GREY = {"1", "L"}
@@ -139,5 +139,6 @@ def _pixels(folder: Path, mode: Mode, file: _File) -> np.ndarray:
             return np.asarray(image.convert(mode), dtype=np.uint8)
     except _BROKEN as error:
         raise DataError(
-            f"{file.path.relative_to(folder)} is no whole image ({error}), but must be: copy it again or remove it"
+            f"{file.path.relative_to(folder)} is no whole image ({first_line(error)}), but must be: "
+            "copy it again or remove it"
         ) from error

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tasks.contracts.errors import DataError
 from tasks.datasets.column_types import unified
-from tasks.datasets.source import open_bytes
+from tasks.datasets.source import first_line, open_bytes
 
 LINES = 8192
 KINDS: dict[type, pa.DataType] = {
@@ -58,7 +58,9 @@ def _parsed(path: Path, number: int, line: bytes) -> Row:
     try:
         row = orjson.loads(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
     except orjson.JSONDecodeError as error:
-        raise DataError(f"line {number} of {path.name} is no JSON ({error}), but must be: mend it") from error
+        raise DataError(
+            f"line {number} of {path.name} is no JSON ({first_line(error)}), but must be: mend it"
+        ) from error
     if not isinstance(row, dict):
         raise DataError(
             f"line {number} of {path.name} is a JSON {type(row).__name__}, but must be an object: "

@@ -16,10 +16,13 @@ import pyarrow as pa
 
 from tasks.contracts.artifacts import Split
 from tasks.contracts.errors import DataError
-from tasks.datasets.source import PART_NAMES, Part, Source, batch_rows, image_column
+from tasks.datasets.source import PART_NAMES, Part, Source, batch_rows, first_line, image_column
 
 INPUTS = {"x", "image", "images", "data", "text", "texts", "features"}
 ANSWERS = {"y", "label", "labels", "target", "targets"}
+
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError)
+"""What zipfile raises for archives that are cut, damaged, encrypted, or packed in a way of others."""
 
 
 class _Array(NamedTuple):
@@ -62,9 +65,9 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except _BROKEN as error:
         raise DataError(
-            f"{path.name} is no whole NPZ archive ({error}), but must be: write or copy it again"
+            f"{path.name} is no whole NPZ archive ({first_line(error)}), but must be: write or copy it again"
         ) from error
 
 
@@ -74,7 +77,9 @@ def _array(path: Path, archive: zipfile.ZipFile, name: str) -> _Array:
         try:
             shape, fortran, dtype = _npy_header(file)
         except ValueError as error:
-            raise DataError(f"array {key!r} of {path.name} is no NPY ({error}), but must be: write it again") from error
+            raise DataError(
+                f"array {key!r} of {path.name} is no NPY ({first_line(error)}), but must be: write it again"
+            ) from error
         start = file.tell()
     if dtype.hasobject:
         raise DataError(

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.contracts.errors import DataError
-from tasks.datasets.source import batch_rows, row_bytes
+from tasks.datasets.source import batch_rows, first_line, row_bytes
 
 
 def infer(path: Path) -> pa.Schema:
@@ -24,7 +24,11 @@ def read(path: Path, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.R
     wanted = pa.schema([schema.field(name) for name in columns])
     with _opened(path) as file:
         for batch in file.iter_batches(batch_rows(row_bytes(wanted)), columns=list(columns)):
-            yield batch.select(columns).cast(wanted, safe=False)
+            cells = batch.select(columns).cast(wanted, safe=False)
+            for column in cells.columns:
+                if pa.types.is_string(column.type):
+                    column.validate(full=True)  # a file may call any bytes UTF-8
+            yield cells
 
 
 @contextmanager
@@ -33,11 +37,7 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
         # A buffer and no pre-buffering: else a whole row group, which may be gigabytes, is fetched ahead.
         with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
             yield file
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, OSError) as error:
         raise DataError(
-            f"{path.name} is no whole Parquet file ({_first_line(error)}), but must be: write or copy it again"
+            f"{path.name} is no whole Parquet file ({first_line(error)}), but must be: write or copy it again"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0][:120].rstrip(". ")

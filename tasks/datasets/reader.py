@@ -15,6 +15,7 @@ from tasks.contracts.schema import Feature, Schema
 from tasks.contracts.signature import signature_of
 from tasks.datasets.column_types import numbers
 from tasks.datasets.labels import class_indices
+from tasks.datasets.source import first_line
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def read_split(path: Path, schema: Schema) -> Rows:
             table = file.read(columns=[*names, schema.target]).select([*names, schema.target])
     except (pa.ArrowInvalid, OSError, KeyError) as error:
         raise DataError(
-            f"{path.name} is no split file of this schema ({error}), but must be: ingest the data again"
+            f"{path.name} is no split file of this schema ({first_line(error)}), but must be: ingest the data again"
         ) from error
     target = table.column(schema.target)
     return Rows(_inputs(table, schema), _target(target.combine_chunks(), schema))

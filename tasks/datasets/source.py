@@ -121,6 +121,11 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
             raise DataError(f"{path.name} is no whole gzip file, but must be one: pack or copy it again") from error
 
 
+def first_line(error: BaseException) -> str:
+    """What a library says, on one short line for a message of ours."""
+    return next(iter(str(error).splitlines()), "")[:120].rstrip(". ")
+
+
 def refuse_undecodable(path: Path) -> None:
     """Raises `DataError` naming the first line that is not UTF-8; returns if there is none."""
     with open_bytes(path) as file:

@@ -104,6 +104,12 @@ def test_refuses_a_class_that_is_never_trained_on(csv: Csv, refusal: Callable[..
     assert "class 'late' has 2 rows, but none in the training split" in message
 
 
+def test_refuses_a_column_without_training_values(csv: Csv, refusal: Callable[..., str]) -> None:
+    rows = [f"{i},{i},{i if i > 58 else ''},{'ab'[i % 2]}" for i in range(60)]
+    message = refusal(csv("t,x,late,label", *rows), missing="mean", split_by="time", time_column="t")
+    assert "column 'late' is empty in every row of the training split, but must hold values: exclude it" in message
+
+
 def test_a_class_without_test_rows_is_a_warning(csv: Csv, tmp_path: Path) -> None:
     rows = [f"0,{i},early" for i in range(5)] + [f"{i},{i},{'ab'[i % 2]}" for i in range(1, 80)]
     built = build_dataset(csv("t,x,label", *rows), tmp_path / "out", split_by="time", time_column="t")

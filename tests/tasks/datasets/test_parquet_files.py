@@ -37,6 +37,14 @@ def test_refuses_a_damaged_page(tmp_path: Path, refusal: Callable[..., str]) -> 
     assert "data.parquet is no whole Parquet file" in refusal(path)
 
 
+def test_refuses_strings_that_are_not_utf8(tmp_path: Path, refusal: Callable[..., str]) -> None:
+    path = tmp_path / "data.parquet"
+    table = pa.table({"word": ["caf\u00e9"] * 60, **COLUMNS})
+    pq.write_table(table, path, compression="none", use_dictionary=False)
+    path.write_bytes(path.read_bytes().replace("\u00e9".encode(), b"\xe9x"))
+    assert "data.parquet is no whole Parquet file (Invalid UTF8" in refusal(path)
+
+
 def test_refuses_what_is_no_parquet(tmp_path: Path, refusal: Callable[..., str]) -> None:
     (tmp_path / "data.parquet").write_bytes(b"hello world")
     assert "data.parquet is no whole Parquet file" in refusal(tmp_path / "data.parquet")
