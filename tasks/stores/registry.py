@@ -11,7 +11,7 @@ from threading import Lock
 from urllib.parse import quote
 
 from tasks.contracts.errors import InputError
-from tasks.stores.tracking_client import answered, client, page, unless
+from tasks.stores.tracking.client import answered, client, page, unless
 
 RUN_KEY = "run_key"
 LONGEST_DESCRIPTION = 5000

@@ -8,7 +8,8 @@ from tasks.runtime.budget import REFERENCE, Budget, broken_limits, choose, drop
 
 def measured(name: str, size: int = 100, *, broken: tuple[str, ...] = ()) -> Measurement:
     return Measurement(
-        name=name, metric=0.9, metric_low=0.8, metric_high=1, size_bytes=size, compressed_bytes=size, p50_ms=1, p95_ms=1,
+        name=name, metric=0.9, metric_low=0.8, metric_high=1, size_bytes=size, compressed_bytes=size,
+        p50_ms=1, p95_ms=1,
         parity=1, largest_difference=0, compression_rate_parameters=0, compression_rate_bytes=0, speed_up=1,
         within_budget=not broken, broken_limits=broken,
     )  # fmt: skip

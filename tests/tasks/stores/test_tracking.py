@@ -21,7 +21,7 @@ import pytest
 from tasks.contracts.errors import DataError, InputError, UnavailableError
 from tasks.contracts.schema import Feature, Schema
 from tasks.stores import tracking
-from tasks.stores.tracking_client import client
+from tasks.stores.tracking.client import client
 
 
 @pytest.fixture
@@ -241,7 +241,7 @@ def test_metrics_survive_an_mlflow_that_is_down_and_arrive_in_order_and_once(
     door: "Door", name: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = tracking.open_run(name, "epochs", {}, {})
-    monkeypatch.setattr("tasks.stores.tracking_metrics.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("tasks.stores.tracking.metrics.PAUSE_SECONDS", 0.0)
     with tracking.EpochLog(run_id, every_seconds=0.0) as log:
         log.report(1, {"loss": 0.9, "odd": float("nan")})
         door.shut()
@@ -258,7 +258,7 @@ def test_metrics_survive_an_mlflow_that_is_down_and_arrive_in_order_and_once(
 def test_metrics_that_wait_are_sent_once_although_the_first_answer_was_lost(
     mlflow_address: str, name: str, home: Path
 ) -> None:
-    from tasks.stores import tracking_metrics
+    from tasks.stores.tracking import metrics as tracking_metrics
 
     run_id = tracking.open_run(name, "epochs", {}, {})
     gathered = tracking_metrics.points({"loss": 0.25}, step=1)
@@ -269,7 +269,7 @@ def test_metrics_that_wait_are_sent_once_although_the_first_answer_was_lost(
 
 
 def test_metrics_of_a_run_that_is_gone_do_not_stand_in_the_way(mlflow_address: str, name: str, home: Path) -> None:
-    from tasks.stores import tracking_metrics
+    from tasks.stores.tracking import metrics as tracking_metrics
 
     run_id = tracking.open_run(name, "gone", {}, {})
     client().delete_run(run_id)
@@ -282,7 +282,7 @@ def test_metrics_of_a_run_that_is_gone_do_not_stand_in_the_way(mlflow_address: s
 def test_metrics_for_another_server_wait_for_that_one(
     mlflow_address: str, name: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.stores import tracking_metrics
+    from tasks.stores.tracking import metrics as tracking_metrics
 
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")

@@ -18,9 +18,9 @@ from typing import BinaryIO, cast
 from tasks.contracts.artifacts import Artifact
 from tasks.contracts.errors import ConflictError, DataError, IngotError, IntegrityError
 from tasks.contracts.record import sha256_hex
-from tasks.stores.s3_bucket import Bucket
-from tasks.stores.s3_connection import PIECE_BYTES
-from tasks.stores.s3_errors import ConditionFailedError, MissingError
+from tasks.stores.s3.bucket import Bucket
+from tasks.stores.s3.connection import PIECE_BYTES
+from tasks.stores.s3.errors import ConditionFailedError, MissingError
 
 CHUNK_BYTES = 64 * 2**20
 PARALLEL = 4

@@ -15,9 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.contracts.errors import DataError, IngotError, InputError, IntegrityError, UnavailableError
-from tasks.stores import s3_blobs
-from tasks.stores.s3 import Store, Versioned
-from tasks.stores.s3_connection import Connection
+from tasks.stores.s3 import Store, Versioned, blobs
+from tasks.stores.s3.connection import Connection
 
 
 def sha256(content: bytes) -> str:
@@ -168,7 +167,7 @@ def test_content_of_any_length_comes_back_from_bytes_and_files(
     store: Store, tmp_path: Path, content: bytes, chunk: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(s3_blobs, "CHUNK_BYTES", max(chunk, len(content) // 20 or 1))
+        patch.setattr(blobs, "CHUNK_BYTES", max(chunk, len(content) // 20 or 1))
         (tmp_path / "in").write_bytes(content)
         artifact = store.put_file(tmp_path / "in")
         assert store.put_bytes(content) == artifact

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, Self
 from uuid import uuid4
 
 from tasks.contracts.errors import InputError, UnavailableError
-from tasks.stores.tracking_client import REFUSED, address, answered, client, error_code
+from tasks.stores.tracking.client import REFUSED, address, answered, client, error_code
 
 BATCH = 1000
 """Most points that MLflow takes at once."""

@@ -13,9 +13,9 @@ from typing import Any, Literal
 from tasks.contracts.artifacts import Split
 from tasks.contracts.errors import DataError
 from tasks.contracts.schema import FeatureKind, Schema
-from tasks.stores.tracking_client import answered, client, page, unless
-from tasks.stores.tracking_metrics import EpochLog, points, replay, send
-from tasks.stores.tracking_models import log_onnx_model
+from tasks.stores.tracking.client import answered, client, page, unless
+from tasks.stores.tracking.metrics import EpochLog, points, replay, send
+from tasks.stores.tracking.models import log_onnx_model
 
 __all__ = [
     "EpochLog",

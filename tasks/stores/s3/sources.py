@@ -4,9 +4,9 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from tasks.contracts.errors import DataError, IngotError
-from tasks.stores.s3_bucket import listing
-from tasks.stores.s3_connection import Connection
-from tasks.stores.s3_errors import MissingError
+from tasks.stores.s3.bucket import listing
+from tasks.stores.s3.connection import Connection
+from tasks.stores.s3.errors import MissingError
 
 
 def download(connection: Connection, uri: str, to: Path, max_bytes: int) -> Path:

@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import InvalidRegionError, ProfileNotFound
 
 from tasks.contracts.errors import InputError
-from tasks.stores.s3_errors import BOTO_ERRORS, not_s3, silent, translate
+from tasks.stores.s3.errors import BOTO_ERRORS, not_s3, silent, translate
 
 PIECE_BYTES = 2**20
 """How much of an object is in memory while it is copied."""

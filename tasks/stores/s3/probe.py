@@ -8,9 +8,9 @@ from functools import partial
 from uuid import uuid4
 
 from tasks.contracts.errors import ConflictError, InputError
-from tasks.stores.s3_bucket import Bucket
-from tasks.stores.s3_connection import connect
-from tasks.stores.s3_errors import ConditionFailedError, MissingError
+from tasks.stores.s3.bucket import Bucket
+from tasks.stores.s3.connection import connect
+from tasks.stores.s3.errors import ConditionFailedError, MissingError
 
 MARKER = "probe/passed"
 WRITERS = 8

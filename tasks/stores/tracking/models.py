@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tasks.contracts.signature import Datatype, Signature, Tensor
-from tasks.stores.tracking_client import answered, client
+from tasks.stores.tracking.client import answered, client
 
 GRAPH = "model.onnx"
 NEEDS = ("mlflow", "onnx", "onnxruntime", "numpy", "pandas")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from tasks.contracts.errors import InputError
-from tasks.stores.s3_connection import Connection, Stream
-from tasks.stores.s3_errors import BucketMissingError, ConditionFailedError, MissingError, not_s3
+from tasks.stores.s3.connection import Connection, Stream
+from tasks.stores.s3.errors import BucketMissingError, ConditionFailedError, MissingError, not_s3
 
 
 @dataclass(frozen=True)

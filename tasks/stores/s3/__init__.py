@@ -15,10 +15,10 @@ from typing import Generic, NamedTuple, TypeVar
 from tasks.contracts.artifacts import Artifact
 from tasks.contracts.errors import IntegrityError, UnavailableError
 from tasks.contracts.record import sha256_hex
-from tasks.stores import s3_blobs, s3_probe, s3_sources
-from tasks.stores.s3_bucket import Bucket
-from tasks.stores.s3_connection import Connection, connect
-from tasks.stores.s3_errors import ConditionFailedError, MissingError
+from tasks.stores.s3 import blobs, probe, sources
+from tasks.stores.s3.bucket import Bucket
+from tasks.stores.s3.connection import Connection, connect
+from tasks.stores.s3.errors import ConditionFailedError, MissingError
 
 Content = TypeVar("Content")
 
@@ -62,7 +62,7 @@ class Store:
 
     def put_bytes(self, content: bytes) -> Artifact:
         """Stores bytes by their digest; that they stand already is fine."""
-        return s3_blobs.put_bytes(self._place, content)
+        return blobs.put_bytes(self._place, content)
 
     def put_file(self, path: Path) -> Artifact:
         """Stores a file of any size by its digest, in flat memory, chunks in parallel.
@@ -71,7 +71,7 @@ class Store:
             DataError: the file cannot be read.
             IntegrityError: the file changed while it was stored.
         """
-        return s3_blobs.put_file(self._place, path)
+        return blobs.put_file(self._place, path)
 
     def get_bytes(self, artifact: Artifact) -> bytes:
         """The content of an artifact, verified against its digests.
@@ -79,7 +79,7 @@ class Store:
         Raises:
             IntegrityError: it is missing, or not what its digest says.
         """
-        return s3_blobs.get_bytes(self._place, artifact)
+        return blobs.get_bytes(self._place, artifact)
 
     def fetch(self, artifact: Artifact, to: Path) -> Path:
         """Copies an artifact into the file `to`, which appears whole and verified, or not at all.
@@ -88,11 +88,11 @@ class Store:
             IntegrityError: it is missing, or not what its digest says.
             IngotError: the disk is full or not ours.
         """
-        return s3_blobs.fetch(self._place, artifact, to)
+        return blobs.fetch(self._place, artifact, to)
 
     def holds(self, artifact: Artifact) -> bool:
         """Whether every chunk of an artifact still stands; reads none of them."""
-        return s3_blobs.holds(self._place, artifact)
+        return blobs.holds(self._place, artifact)
 
     def create(self, key: str, content: bytes) -> bool:
         """Writes an object that must not exist: the commit.
@@ -148,7 +148,7 @@ class Store:
         Raises:
             DataError: there is no such source, or it is larger than `max_bytes`.
         """
-        return s3_sources.download(self.connection, uri, to, max_bytes)
+        return sources.download(self.connection, uri, to, max_bytes)
 
     def probe(self) -> None:
         """Refuses a store that cannot commit safely; the store remembers that it passed.
@@ -156,7 +156,7 @@ class Store:
         Raises:
             ConflictError: conditional writes do not hold under a race, or anonymous requests are served.
         """
-        s3_probe.probe(self._place)
+        probe.probe(self._place)
 
     def _settle(self, key: str, content: bytes, etag: str | None) -> bool:
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
