@@ -21,7 +21,7 @@ from tasks.datasets.source import PART_NAMES, Part, Source, batch_rows, first_li
 INPUTS = {"x", "image", "images", "data", "text", "texts", "features"}
 ANSWERS = {"y", "label", "labels", "target", "targets"}
 
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError)
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError, UnicodeDecodeError)
 """What zipfile raises for archives that are cut, damaged, encrypted, or packed in a way of others."""
 
 
