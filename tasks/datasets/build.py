@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.contracts.artifacts import Profile, Split
-from tasks.contracts.errors import DataError
 from tasks.contracts.schema import Encoding, Schema
 from tasks.datasets.assignment import SplitBy, assigner, reserved_columns
 from tasks.datasets.checks import check_rows, check_schema, check_summary, check_types
@@ -20,7 +19,7 @@ from tasks.datasets.intake import take_in, written_schema
 from tasks.datasets.oddities import oddities
 from tasks.datasets.profile import profile
 from tasks.datasets.schema import TaskChoice, choose_columns, infer_schema
-from tasks.datasets.source import Source, TypesTooNarrow, first_line
+from tasks.datasets.source import Source, TypesTooNarrow
 from tasks.datasets.splits import Shares
 from tasks.datasets.summary import TrainingSummary
 from tasks.datasets.writer import SplitWriter
@@ -71,25 +70,10 @@ def build_dataset(
     seed: int = 0,
     max_bytes: int = 100 * 2**30,
 ) -> BuiltDataset:
-    """Reads a source and writes `train.parquet`, `validation.parquet` and `test.parquet` into a folder.
+    """Reads a file or folder and writes `train.parquet`, `validation.parquet` and `test.parquet` into a folder.
 
-    The same source and choices give the same bytes. If anything is refused, the folder holds none of the three.
-
-    Args:
-        source: A file or a folder.
-        folder: Where the splits go; made if need be.
-        format: How the source is written; auto looks at names and first bytes.
-        target: The column to predict; empty takes 'label', else 'target', else the last.
-        task: What kind of answer; auto regards whole numbers of at most 100 values, words and booleans as classes.
-        features: The columns to predict from; empty takes all others.
-        exclude: Columns to leave out.
-        missing: error refuses empty cells, mean has the graph fill them, drop leaves their rows out.
-        split_by: random by seed and row number, hash by content, time by `time_column`, given by the source.
-        time_column: What orders the rows under split_by=time; no feature, unless named as one.
-        validation_share: Share of the rows; of the training rows under split_by=given.
-        test_share: Share of the rows; unused under split_by=given.
-        seed: Fixes the random choices.
-        max_bytes: Larger sources are refused.
+    The keywords mean what `IngestConfig` says of them; `seed` fixes the random choices. The same source and keywords
+    give the same bytes. If anything is refused, the folder stays as it was.
 
     Raises:
         DataError: naming the file, column or row that cannot be used.
@@ -100,9 +84,9 @@ def build_dataset(
     opened = open_source(source, format, max_bytes)
     try:
         return _build(opened, folder, request)
-    except TypesTooNarrow as narrow:
+    except TypesTooNarrow:
         if opened.widen is None:
-            raise DataError(f"{opened.name} cannot be read, but must be: {first_line(narrow)}") from narrow
+            raise
         return _build(opened.widen(), folder, request)
 
 

@@ -155,7 +155,9 @@ def _parse(path: Path, block: bytes, names: list[str], delimiter: str, convert: 
             if "invalid UTF8" in str(error):
                 refuse_undecodable(path)
             if "conversion error" in str(error):
-                raise TypesTooNarrow(str(error)) from error
+                raise TypesTooNarrow(
+                    f"{path.name} changes while it is read ({first_line(error)}), but must not: try again"
+                ) from error
             _refuse_ragged(path, delimiter, error)
     raise DataError(f"{path.name} has a row beyond 64 MiB, but must hold lines: is it really CSV?")
 

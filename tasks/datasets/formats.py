@@ -48,6 +48,7 @@ def open_source(path: Path, format: Format, max_bytes: int) -> Source:
     """
     if not path.exists():
         raise DataError(f"source {path} does not exist, but must be a file or folder: check ingest.source")
+    path = path if path.name else path.resolve()  # "." has no name to be called by
     _check_size(path, max_bytes)
     form = detect(path) if format == "auto" else format
     if form == "images":

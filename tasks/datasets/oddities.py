@@ -33,7 +33,7 @@ def oddities(
     summary: TrainingSummary, facts: Mapping[str, ColumnFacts], leaks: Leaks, dropped: int, left_out: tuple[str, ...]
 ) -> tuple[str, ...]:
     """One sentence for each oddity."""
-    found = [f"{dropped} rows with missing cells were dropped"] if dropped else []
+    found = [f"rows with missing cells were dropped: {dropped}"] if dropped else []
     if left_out:
         found.append(f"columns {', '.join(map(repr, left_out))} are left out: a text stands alone")
     found += [f"feature {name!r} equals the target in every row: a label leak" for name in leaks.suspects]

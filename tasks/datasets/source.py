@@ -35,7 +35,7 @@ PART_NAMES: dict[str, Split] = {
 """What files, folders and cells of a split column call the sides."""
 
 
-class TypesTooNarrow(Exception):  # noqa: N818 - it never leaves the room: the reader starts again with wider types
+class TypesTooNarrow(DataError):  # noqa: N818 - no user sees it: the reader starts again with wider types
     """A later row does not fit the types that the first block showed."""
 
 

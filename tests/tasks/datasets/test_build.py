@@ -20,7 +20,7 @@ from tasks.datasets.preprocessing import build_preprocessor, encode, encoded_sha
 from tasks.datasets.reader import read_split
 
 SAMPLES = Path(__file__).parents[3] / "data"
-HOUSING = Path("../shared/data/housing/housing.csv")
+HOUSING = Path(__file__).parents[4] / "shared" / "data" / "housing" / "housing.csv"
 
 
 def digests(built: BuiltDataset) -> dict[str, str]:
@@ -201,4 +201,4 @@ def test_housing_with_its_words_and_empty_cells(tmp_path: Path, refusal: Callabl
     targets = np.concatenate([read_split(file, built.schema).target for file in built.files.values()])
     assert sorted(targets) == sorted(data["median_house_value"])
     dropped = build_dataset(HOUSING, tmp_path, missing="drop", target="median_house_value")
-    assert sum(dropped.rows.values()) == 20433 and "207 rows with missing cells were dropped" in dropped.warnings
+    assert sum(dropped.rows.values()) == 20433 and "rows with missing cells were dropped: 207" in dropped.warnings

@@ -84,7 +84,7 @@ def test_refuses_sides_of_different_size(tmp_path: Path, refusal: Callable[..., 
 
 
 def test_reads_mnist_with_its_own_test_split(tmp_path: Path) -> None:
-    source = Path("../shared/data/mnist")
+    source = Path(__file__).parents[4] / "shared" / "data" / "mnist"
     if not source.exists():
         pytest.skip("../shared/data is absent")
     built = build_dataset(source, tmp_path, split_by="given")

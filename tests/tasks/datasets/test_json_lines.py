@@ -49,7 +49,7 @@ def test_missing_keys_are_filled_as_asked(tmp_path: Path) -> None:
     rows = [{"n": i, "w": "xy"[i % 2], "label": i % 3} for i in range(60)]
     path = written(tmp_path / "data.jsonl", [*rows, {"label": 0}, {"n": 4, "label": 1}])
     dropped = build_dataset(path, tmp_path / "drop", missing="drop")
-    assert sum(dropped.rows.values()) == 60 and "2 rows with missing cells were dropped" in dropped.warnings
+    assert sum(dropped.rows.values()) == 60 and "rows with missing cells were dropped: 2" in dropped.warnings
     filled = build_dataset(path, tmp_path / "mean", missing="mean")
     assert sum(filled.rows.values()) == 62 and all(feature.nullable for feature in filled.schema.features)
     words = [word for split in filled.files.values() for word in read_split(split, filled.schema).inputs["w"]]

@@ -73,7 +73,7 @@ def test_a_folder_gives_its_own_splits(suffix: str, tmp_path: Path) -> None:
 
 
 def test_reads_trec(tmp_path: Path) -> None:
-    source = Path("../shared/data/trec")
+    source = Path(__file__).parents[4] / "shared" / "data" / "trec"
     if not source.exists():
         pytest.skip("../shared/data is absent")
     built = build_dataset(source, tmp_path, split_by="given")
