@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from deployments.local.environment import addresses_of, client_environment
 from deployments.local.ports import is_free
 from deployments.local.settings import GRPC_OFFSET, Settings
 from deployments.local.state import Addresses
+from tasks.stores.journal import Journal
+from tasks.stores.s3 import Store
 
 ROOT = Path(__file__).parents[2]
 OF_OTHERS = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -46,12 +49,43 @@ class Stack:
             check=False,
         )
 
-    def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """`ingot run ... --json`, which must succeed: its JSON object."""
-        done = self.ingot("run", *arguments, "--json", environment=environment)
-        assert done.returncode == 0, done.stderr
+    def run(
+        self, *arguments: str, code: int = 0, environment: Mapping[str, str] | None = None, timeout: float = 900
+    ) -> dict[str, Any]:
+        """`ingot run ... --json`, which must end with `code`: its JSON object."""
+        done = self.ingot("run", *arguments, "--json", environment=environment, timeout=timeout)
+        assert done.returncode == code, done.stderr
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return found
+
+    def python(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+        """A program of the user's own, which must succeed; it reaches the stack by the libraries' own variables."""
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", *arguments],
+            cwd=self.root, env=self.base | self.environment, input=stdin, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def mlflow(self) -> MlflowClient:
+        """MLflow as a reviewer's program sees it."""
+        return MlflowClient(self.addresses.mlflow_tracking_uri)
+
+    def journal(self, model: str) -> Journal:
+        """The journal of a model."""
+        before = dict(os.environ)
+        os.environ.update(self.environment)
+        try:
+            return Journal(Store.from_environment(), model)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+    def graph(self, run: dict[str, Any], folder: Path) -> Path:
+        """The ONNX file that a run published."""
+        journal = self.journal(run["model"])
+        (file,) = (f for f in journal.get_manifest(run["manifest_sha256"]).files if f.path == "model.onnx")
+        return journal.store.fetch(file.artifact, folder / "model.onnx")
 
     def status(self) -> dict[str, Any]:
         """`ingot status --json`."""

@@ -34,11 +34,11 @@ def retrain(stack, recipe: str, *arguments: str) -> dict:
     return run
 
 
-def answers(stack, run: dict, rows: dict[str, np.ndarray], served: list[dict]) -> list:
+def answers(stack, run: dict, folder: Path, rows: dict[str, np.ndarray], served: list[dict]) -> list:
     """What the graph alone answers to raw rows, after checking that the server answers the same."""
-    session = onnxruntime.InferenceSession(str(stack.graph(run)))
+    session = onnxruntime.InferenceSession(str(stack.graph(run, folder)))
     alone = dict(zip([output.name for output in session.get_outputs()], session.run(None, rows), strict=True))
-    reply = httpx.post(f"{stack.serving}/predict/{run['model']}", json={"inputs": served})
+    reply = httpx.post(f"{stack.addresses.serving_url}/predict/{run['model']}", json={"inputs": served})
     assert reply.status_code == 200, reply.text
     outputs = reply.json()["outputs"]
     if "value" in alone:
@@ -55,7 +55,7 @@ def test_linear_regression_by_gradient_descent_reaches_the_noise(stack, tmp_path
     run = retrain(stack, "linear_regression", "--set", f"ingest.source={source}")
     assert test_metric(stack, run) == pytest.approx(0.1, abs=0.02)
     rows = pd.read_csv(source).drop(columns="y").head(5)
-    found = answers(stack, run, {"features": rows.to_numpy(np.float32)}, rows.to_dict("records"))
+    found = answers(stack, run, tmp_path, {"features": rows.to_numpy(np.float32)}, rows.to_dict("records"))
     assert found == pytest.approx((rows.to_numpy() @ np.arange(1, 11) + 3).tolist(), abs=0.5)
 
 
@@ -70,7 +70,7 @@ def test_a_sigmoid_classifier_learns_a_hyperplane(stack, tmp_path):
     run = retrain(stack, "sigmoid_100_64_32_1", "--set", f"ingest.source={source}")
     assert test_metric(stack, run) > 0.9
     rows = pd.read_json(source, lines=True).drop(columns="positive").head(7)
-    answers(stack, run, {"features": rows.to_numpy(np.float32)}, rows.to_dict("records"))
+    answers(stack, run, tmp_path, {"features": rows.to_numpy(np.float32)}, rows.to_dict("records"))
 
 
 def test_a_network_of_ones_own_is_trained_and_served(stack):
@@ -84,22 +84,22 @@ def test_the_diabetes_deployment_beats_the_mean(stack):
     assert test_metric(stack, run) < 0.85 * target.std()
 
 
-def test_the_messages_deployment_reads_raw_text(stack):
+def test_the_messages_deployment_reads_raw_text(stack, tmp_path):
     run = stack.run("messages")
     assert test_metric(stack, run) > 0.88
     texts = ["where is my parcel", "ÅNGSTRÖM 42 ?", ""]
-    answers(stack, run, {"text": np.array(texts, dtype=object)}, [{"text": text} for text in texts])
+    answers(stack, run, tmp_path, {"text": np.array(texts, dtype=object)}, [{"text": text} for text in texts])
 
 
 @real_data
-def test_mnist_mlp_reaches_98_3_per_cent_from_raw_pixels(stack):
+def test_mnist_mlp_reaches_98_3_per_cent_from_raw_pixels(stack, tmp_path):
     run = retrain(stack, "mnist_mlp")
     assert test_metric(stack, run) >= 0.983
     with gzip.open(SHARED / "mnist/t10k-images-idx3-ubyte.gz") as file:
         images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)[:20]
     with gzip.open(SHARED / "mnist/t10k-labels-idx1-ubyte.gz") as file:
         labels = np.frombuffer(file.read(), np.uint8, offset=8)[:20]
-    found = answers(stack, run, {"image": images}, [{"image": image.tolist()} for image in images])
+    found = answers(stack, run, tmp_path, {"image": images}, [{"image": image.tolist()} for image in images])
     assert np.mean(np.array(found) == labels) >= 0.9
 
 
@@ -109,19 +109,19 @@ def test_mnist_cnn_reaches_99_per_cent(stack):
 
 
 @real_data
-def test_trec_reaches_86_per_cent_from_raw_text(stack):
+def test_trec_reaches_86_per_cent_from_raw_text(stack, tmp_path):
     run = retrain(stack, "trec")
     assert test_metric(stack, run) >= 0.86
     texts = ["How far is it from Denver to Aspen ?", "Who was Galileo ?"]
-    answers(stack, run, {"text": np.array(texts, dtype=object)}, [{"text": text} for text in texts])
+    answers(stack, run, tmp_path, {"text": np.array(texts, dtype=object)}, [{"text": text} for text in texts])
 
 
 @real_data
-def test_housing_stays_below_55000_with_its_text_column_and_empty_cells(stack):
+def test_housing_stays_below_55000_with_its_text_column_and_empty_cells(stack, tmp_path):
     run = retrain(stack, "housing")
     assert test_metric(stack, run) <= 55_000
     table = pd.read_csv(SHARED / "housing/housing.csv").drop(columns="median_house_value")
     rows = pd.concat([table.head(4), table[table["total_bedrooms"].isna()].head(2)])
     tensors = {name: rows[name].to_numpy(object if name == "ocean_proximity" else np.float32) for name in rows.columns}
     records = rows.astype(object).where(rows.notna(), None).to_dict("records")
-    assert min(answers(stack, run, tensors, records)) > 10_000
+    assert min(answers(stack, run, tmp_path, tensors, records)) > 10_000

@@ -237,3 +237,35 @@ def is_supervisor_of(process: psutil.Process, home: Home) -> bool:
         return "deployments.local.supervisor" in process.cmdline() and process.environ()["INGOT_HOME"] == str(home.root)
     except psutil.Error:
         return False
+
+
+def test_a_run_that_died_with_its_worker_is_closed_and_the_next_one_runs(own_stack):
+    own_stack.ingot("up")
+    api = own_stack.addresses.prefect_api_url
+    deployment = ask_prefect("GET", f"{api}/deployments/name/retrain/digits")["id"]
+
+    def start(**train: object) -> str:
+        quick = {"prune": {"ratios": []}, "quantize": {"schemes": ["none"]}, "train": train}
+        body = {"parameters": {"config": quick}, "state": {"type": "SCHEDULED"}}
+        return str(ask_prefect("POST", f"{api}/deployments/{deployment}/create_flow_run", body)["id"])
+
+    def state(run: str) -> str:
+        return str(ask_prefect("GET", f"{api}/flow_runs/{run}")["state_type"])
+
+    long = start(epochs=100_000)
+    assert eventually(lambda: state(long) == "RUNNING")
+    worker = psutil.Process(started_at(own_stack)["worker"])
+    worker.kill()
+    assert eventually(lambda: state(long) == "CRASHED")
+    assert eventually(lambda: not any(runs(below) for below in worker_family(own_stack, worker)))
+    short = start(epochs=1)
+    assert eventually(lambda: state(short) == "COMPLETED", seconds=120)
+
+
+def worker_family(stack: Stack, former: psutil.Process) -> list[psutil.Process]:
+    """Engines that are still there from before."""
+    return [
+        process
+        for process in held_processes(Home(stack.home))
+        if "prefect.engine" in process.cmdline() and process.create_time() < former.create_time()
+    ]
