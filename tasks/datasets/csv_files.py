@@ -23,6 +23,7 @@ from tasks.datasets.column_types import unified
 from tasks.datasets.source import BATCH_BYTES, BATCH_ROWS, TypesTooNarrow, first_line, open_bytes, refuse_undecodable
 
 GLANCE_BYTES = 1 << 21
+PIECE_BYTES = 1 << 21
 LONGEST_ROW = 4 * BATCH_BYTES
 TRUE, FALSE = ["true", "True", "TRUE"], ["false", "False", "FALSE"]
 """Without pyarrow's "1" and "0": a column that mixes them with words is no column of booleans."""
@@ -35,7 +36,7 @@ def infer(path: Path) -> pa.Schema:
 
 def scan(path: Path) -> pa.Schema:
     """Names from the first line, types that fit every row."""
-    found = _inferred(path)
+    found = _inferred(path, BATCH_BYTES)
     schema = next(found)
     for block in found:
         schema = pa.schema([(field.name, unified(field.type, block.field(field.name).type)) for field in schema])
@@ -51,28 +52,27 @@ def read(path: Path, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.R
     """
     convert = _convert({field.name: field.type for field in schema}, list(columns))
     with ThreadPoolExecutor(1) as ahead, open_bytes(path) as file:
-        names, delimiter, blocks = _opened(path, file)
+        names, delimiter, blocks = _opened(path, file, BATCH_BYTES)
         pending: Future[pa.Table] | None = None
         for block in chain(blocks, [None]):
             coming = ahead.submit(_parse, path, block, names, delimiter, convert) if block else None
             if pending:
-                yield from pending.result().combine_chunks().to_batches(BATCH_ROWS)
+                yield from pending.result().to_batches(BATCH_ROWS)
             pending = coming
 
 
-def _inferred(path: Path, glance: int = BATCH_BYTES) -> Iterator[pa.Schema]:
+def _inferred(path: Path, size: int) -> Iterator[pa.Schema]:
     with open_bytes(path) as file:
-        names, delimiter, blocks = _opened(path, file)
-        for whole in blocks:
-            block = whole[: _row_end(whole[:glance])] or whole
+        names, delimiter, blocks = _opened(path, file, size)
+        for block in blocks:
             schema = _parse(path, block, names, delimiter, _convert()).schema
             if any(pa.types.is_binary(field.type) for field in schema):
                 refuse_undecodable(path)
             yield schema
 
 
-def _opened(path: Path, file: BinaryIO) -> tuple[list[str], str, Iterator[bytes]]:
-    blocks = _blocks(path, file)
+def _opened(path: Path, file: BinaryIO, size: int) -> tuple[list[str], str, Iterator[bytes]]:
+    blocks = _blocks(path, file, size)
     first = next(blocks, b"").removeprefix(b"\xef\xbb\xbf")
     if not first.strip():
         raise DataError(f"{path.name} is empty, but must hold a header line and rows: choose another source")
@@ -108,32 +108,23 @@ def _header(path: Path, line: bytes) -> tuple[list[str], str]:
     return names, delimiter
 
 
-def _blocks(path: Path, file: BinaryIO) -> Iterator[bytes]:
-    rest = b""
-    while chunk := file.read(BATCH_BYTES):
-        data = rest + chunk
-        end = _row_end(data)
-        if not end and len(data) > LONGEST_ROW:
-            # A stray quote makes all that follows look quoted; then any line end must do.
-            end = data.rfind(b"\n") + 1
-            if not end:
+def _blocks(path: Path, file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Whole rows of at least so many bytes, cut at line ends outside quotes."""
+    while data := file.read(size):
+        pieces, length = [data], len(data)
+        # Looking for one quote is a hundred times faster than counting them, and most blocks hold none.
+        quoted = data.count(b'"') % 2 == 1 if b'"' in data else False
+        # A stray quote makes all that follows look quoted: beyond the longest row any line end must do.
+        while (quoted and length < LONGEST_ROW) or not pieces[-1].endswith(b"\n"):
+            line = file.readline(LONGEST_ROW)
+            if not line:
+                break
+            if len(line) == LONGEST_ROW:
                 raise DataError(f"{path.name} has a row beyond 64 MiB, but must hold lines: is it really CSV?")
-        if end:
-            yield data[:end]
-        rest = data[end:]
-    if rest:
-        yield rest
-
-
-def _row_end(data: bytes) -> int:
-    end = data.rfind(b"\n") + 1
-    # Looking for one quote is a hundred times faster than counting them, and most blocks hold none.
-    quotes = data.count(b'"', 0, end) if b'"' in data else 0
-    while end and quotes % 2:
-        earlier = data.rfind(b"\n", 0, data.rfind(b'"', 0, end)) + 1
-        quotes -= data.count(b'"', earlier, end)
-        end = earlier
-    return end
+            pieces.append(line)
+            length += len(line)
+            quoted ^= line.count(b'"') % 2 == 1
+        yield b"".join(pieces)
 
 
 def _convert(types: dict[str, pa.DataType] | None = None, columns: list[str] | None = None) -> pa.csv.ConvertOptions:
@@ -144,8 +135,8 @@ def _convert(types: dict[str, pa.DataType] | None = None, columns: list[str] | N
 
 def _parse(path: Path, block: bytes, names: list[str], delimiter: str, convert: pa.csv.ConvertOptions) -> pa.Table:
     parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=b'"' in block)
-    # Parsing blocks are 1/16 of ours: several cores each get some; a longer row needs them whole.
-    for size in (BATCH_BYTES // 16, 2 * LONGEST_ROW):
+    # Several cores each parse some pieces of the block; a row longer than a piece needs it whole.
+    for size in (PIECE_BYTES, 2 * LONGEST_ROW):
         options = pa.csv.ReadOptions(column_names=names, block_size=size)
         try:
             return pa.csv.read_csv(pa.BufferReader(block), options, parse, convert)
