@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deployments.local import worker
 from deployments.local.environment import REGION, WORK_POOL, addresses_of, apply
 from deployments.local.ports import LOCALHOST
 from deployments.local.root import ROOT_VARIABLE
@@ -99,6 +100,8 @@ def _prefect(settings: Settings, environment: dict[str, str]) -> Part:
     own = {
         "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        # The default forgets at a restart who holds a deployment's slot, and frees it for nobody.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         # The default '*' lets any web page start runs.
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOCALHOST}:{port},http://localhost:{port}",
     }
@@ -129,6 +132,7 @@ def _worker(_: Settings, environment: dict[str, str]) -> Part:
         "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES": "false",
     }
     command = (
+        sys.executable, "-m", worker.__name__,
         executable("prefect"), "--no-prompt", "worker", "start", "--pool", WORK_POOL, "--type", "process",
         "--name", WORKER_NAME, "--limit", "2", "--install-policy", "never",
     )  # fmt: skip

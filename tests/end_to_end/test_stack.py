@@ -6,7 +6,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import psutil
@@ -17,7 +17,7 @@ from deployments.local.health import ask_prefect
 from deployments.local.home import Home
 from deployments.local.processes import runs
 from deployments.local.stack import held_processes
-from tests.end_to_end.conftest import ROOT, Stack, command
+from tests.end_to_end.conftest import ROOT, Stack, command, new_stack
 
 pytestmark = pytest.mark.end_to_end
 NAMES = ["s3", "prefect", "mlflow", "worker", "serving"]
@@ -191,40 +191,50 @@ def test_servers_of_the_users_own_are_used_as_they_are(stack, own_stack):
         own_stack.ingot("down", environment=environment)
 
 
-def test_two_ups_at_once_start_one_stack_that_survives_crashes_and_loses_nothing(own_stack):
-    home = Home(own_stack.home)
-    both = [subprocess.Popen(command("up"), cwd=ROOT, env=own_stack.base, stdout=subprocess.DEVNULL) for _ in range(2)]
+@pytest.fixture(scope="module")
+def crash_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack to crash; its tests start it themselves."""
+    own = new_stack(tmp_path_factory.mktemp("crash") / "home")
+    yield own
+    own.ingot("down")
+
+
+def test_two_ups_at_once_start_one_stack_that_survives_crashes_and_loses_nothing(crash_stack):
+    home = Home(crash_stack.home)
+    both = [
+        subprocess.Popen(command("up"), cwd=ROOT, env=crash_stack.base, stdout=subprocess.DEVNULL) for _ in range(2)
+    ]
     assert [up.wait(timeout=300) for up in both] == [0, 0]
     supervisors = [p for p in psutil.process_iter() if is_supervisor_of(p, home)]
     assert len(supervisors) == 1
 
-    assert python(own_stack, S3, "write", "models/x") == "True"
-    python(own_stack, MLFLOW, "write", "experiment")
+    assert python(crash_stack, S3, "write", "models/x") == "True"
+    python(crash_stack, MLFLOW, "write", "experiment")
 
     before = held_processes(home)
     supervisors[0].send_signal(signal.SIGKILL)
     assert eventually(lambda: not held_processes(home), seconds=30)
     assert not any(runs(process) for process in before)
-    assert own_stack.ingot("status").returncode == 1
+    assert crash_stack.ingot("status").returncode == 1
 
-    assert own_stack.ingot("up").returncode == 0
-    assert python(own_stack, S3, "read", "models/x") == "b'kept'"
-    assert python(own_stack, MLFLOW, "read", "experiment") == "experiment"
+    assert crash_stack.ingot("up").returncode == 0
+    assert python(crash_stack, S3, "read", "models/x") == "b'kept'"
+    assert python(crash_stack, MLFLOW, "read", "experiment") == "experiment"
 
-    serving = psutil.Process(started_at(own_stack)["serving"])
+    serving = psutil.Process(started_at(crash_stack)["serving"])
     serving.children()[0].kill()
-    assert eventually(lambda: part(own_stack, "serving")["restarts"] == 1 and part(own_stack, "serving")["healthy"])
-    assert part(own_stack, "serving")["last_exit"].startswith("was killed by Killed")
-    assert part(own_stack, "serving")["log"]
+    assert eventually(lambda: part(crash_stack, "serving")["restarts"] == 1 and part(crash_stack, "serving")["healthy"])
+    assert part(crash_stack, "serving")["last_exit"].startswith("was killed by Killed")
+    assert part(crash_stack, "serving")["log"]
 
-    done = own_stack.ingot("down")
+    done = crash_stack.ingot("down")
     assert done.returncode == 0 and "nothing was lost" in done.stdout
     assert not held_processes(home)
 
-    assert own_stack.ingot("up").returncode == 0
-    assert python(own_stack, S3, "read", "models/x") == "b'kept'"
-    assert python(own_stack, MLFLOW, "read", "experiment") == "experiment"
-    known = ask_prefect("POST", f"{own_stack.addresses.prefect_api_url}/deployments/filter", {})
+    assert crash_stack.ingot("up").returncode == 0
+    assert python(crash_stack, S3, "read", "models/x") == "b'kept'"
+    assert python(crash_stack, MLFLOW, "read", "experiment") == "experiment"
+    known = ask_prefect("POST", f"{crash_stack.addresses.prefect_api_url}/deployments/filter", {})
     assert {deployment["name"] for deployment in known} == {"digits", "diabetes", "messages"}
 
 
@@ -239,9 +249,9 @@ def is_supervisor_of(process: psutil.Process, home: Home) -> bool:
         return False
 
 
-def test_a_run_that_died_with_its_worker_is_closed_and_the_next_one_runs(own_stack):
-    own_stack.ingot("up")
-    api = own_stack.addresses.prefect_api_url
+def test_a_run_that_died_with_its_worker_is_closed_and_the_next_one_runs(crash_stack):
+    crash_stack.ingot("up")
+    api = crash_stack.addresses.prefect_api_url
     deployment = ask_prefect("GET", f"{api}/deployments/name/retrain/digits")["id"]
 
     def start(**train: object) -> str:
@@ -254,18 +264,11 @@ def test_a_run_that_died_with_its_worker_is_closed_and_the_next_one_runs(own_sta
 
     long = start(epochs=100_000)
     assert eventually(lambda: state(long) == "RUNNING")
-    worker = psutil.Process(started_at(own_stack)["worker"])
+    worker = psutil.Process(started_at(crash_stack)["worker"])
+    family = worker.children(recursive=True)
+    assert any("prefect.engine" in process.cmdline() for process in family)
     worker.kill()
     assert eventually(lambda: state(long) == "CRASHED")
-    assert eventually(lambda: not any(runs(below) for below in worker_family(own_stack, worker)))
+    assert not any(map(runs, family))
     short = start(epochs=1)
     assert eventually(lambda: state(short) == "COMPLETED", seconds=120)
-
-
-def worker_family(stack: Stack, former: psutil.Process) -> list[psutil.Process]:
-    """Engines that are still there from before."""
-    return [
-        process
-        for process in held_processes(Home(stack.home))
-        if "prefect.engine" in process.cmdline() and process.create_time() < former.create_time()
-    ]
