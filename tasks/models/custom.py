@@ -31,7 +31,9 @@ def build(architecture: Architecture) -> nn.Module:
     path = architecture.import_path
     module = _call(path, _load(path), architecture)
     if not isinstance(module, nn.Module):
-        raise ModelError(f"train.import_path {path} returned {_kind(module)}, but must return a torch.nn.Module")
+        raise ModelError(
+            f"train.import_path {path} returned {_kind(module)}, but must return a torch.nn.Module: return the network itself"
+        )
     if not any(parameter.requires_grad and parameter.numel() for parameter in module.parameters()):
         raise ModelError(
             f"train.import_path {path} returned a module with no trainable parameters, but must have some: "

@@ -143,7 +143,7 @@ def test_refuses_a_function_that_raises_with_the_last_line(build):
 @pytest.mark.parametrize(("value", "kind"), [("None", "None"), ("[1]", "a list"), ("nn.Linear", "a type")])
 def test_refuses_what_is_no_module(build, value, kind):
     message = refusal(build, f"def make():\n    return {value}\n")
-    assert message.endswith(f"returned {kind}, but must return a torch.nn.Module")
+    assert message.endswith(f"returned {kind}, but must return a torch.nn.Module: return the network itself")
 
 
 def test_refuses_a_module_of_the_wrong_output_size_with_both_shapes(build):
