@@ -32,7 +32,8 @@ def build(architecture: Architecture) -> nn.Module:
     module = _call(path, _load(path), architecture)
     if not isinstance(module, nn.Module):
         raise ModelError(
-            f"train.import_path {path} returned {_kind(module)}, but must return a torch.nn.Module: return the network itself"
+            f"train.import_path {path} returned {_kind(module)}, but must return a torch.nn.Module: "
+            "return the network itself"
         )
     if not any(parameter.requires_grad and parameter.numel() for parameter in module.parameters()):
         raise ModelError(
