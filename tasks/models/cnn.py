@@ -64,7 +64,7 @@ class TextCNN(nn.Module):
         super().__init__()
         width, *channels = architecture.hidden_sizes
         channels = channels or [width]
-        self.vectors = nn.Embedding(architecture.vocabulary_size, width, padding_idx=0)
+        self.vectors = words.vectors(architecture.vocabulary_size, width)
         self.windows = nn.ModuleList(
             _window(width, size, words_seen) for words_seen, size in enumerate(channels, start=FIRST_WINDOW)
         )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tasks.contracts.artifacts import Architecture
 from tasks.models.rows import as_sequence, step_width
-from tasks.models.words import mask, masked_mean
+from tasks.models.words import mask, masked_mean, vectors
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -26,11 +26,7 @@ class RNN(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         widths = architecture.hidden_sizes
-        self.vectors = (
-            nn.Embedding(architecture.vocabulary_size, widths[0], padding_idx=0)
-            if architecture.vocabulary_size
-            else None
-        )
+        self.vectors = vectors(architecture.vocabulary_size, widths[0]) if architecture.vocabulary_size else None
         first = widths[0] if architecture.vocabulary_size else step_width(architecture.input_shape)
         cell = CELLS[architecture.cell]
         self.layers = nn.ModuleList(

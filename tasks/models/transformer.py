@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tasks.contracts.artifacts import Architecture
 from tasks.models.rows import as_sequence, step_width, steps
-from tasks.models.words import mask, masked_mean
+from tasks.models.words import mask, masked_mean, vectors
 
 HIDDEN = -1e4
 """Score of a padded word: its weight is exp(-1e4) = 0, and a row of padding alone has no NaN, unlike with -inf."""
@@ -30,11 +30,11 @@ class Transformer(nn.Module):
         widths, shape = architecture.hidden_sizes, architecture.input_shape
         self.is_text = architecture.vocabulary_size > 0
         self.tokens = (
-            nn.Embedding(architecture.vocabulary_size, widths[0], padding_idx=0)
+            vectors(architecture.vocabulary_size, widths[0])
             if self.is_text
             else nn.Linear(step_width(shape), widths[0])
         )
-        self.positions = nn.Embedding(steps(shape), widths[0])
+        self.positions = vectors(steps(shape), widths[0], padding=False)
         self.dropout = nn.Dropout(architecture.dropout)
         self.layers = nn.ModuleList(
             EncoderLayer(before, after, architecture.dropout) for before, after in pairwise((widths[0], *widths))

@@ -7,6 +7,18 @@ on it exports with a dynamic batch.
 import torch
 from torch import Tensor, nn
 
+SPREAD = 0.05
+"""Standard deviation of untrained vectors. Torch's own 1.0 drowns what a small text set teaches: a CNN on TREC then
+reaches 85 % instead of 89 %."""
+
+
+def vectors(count: int, width: int, *, padding: bool = True) -> nn.Embedding:
+    """Untrained vectors for `count` token ids or positions; with `padding`, id 0 is zero and stays it."""
+    embedding = nn.Embedding(count, width, padding_idx=0 if padding else None)
+    with torch.no_grad():
+        embedding.weight.mul_(SPREAD)
+    return embedding
+
 
 def mask(tokens: Tensor) -> Tensor:
     """1.0 at words, 0.0 at padding: (N, L) to (N, L, 1)."""
@@ -31,7 +43,7 @@ class BagOfWords(nn.Module):
 
     def __init__(self, vocabulary_size: int, width: int) -> None:
         super().__init__()
-        self.vectors = nn.Embedding(vocabulary_size, width, padding_idx=0)
+        self.vectors = vectors(vocabulary_size, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(N, L) to (N, width)."""

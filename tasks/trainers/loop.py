@@ -18,6 +18,7 @@ from tasks.models.randomness import reseed, seeded
 from tasks.trainers import checkpoint as checkpoints
 from tasks.trainers.batches import Batches, least_rows
 from tasks.trainers.checkpoint import Progress
+from tasks.trainers.layout import fast_layout
 from tasks.trainers.objectives import answers, check_targets, evaluate, objective, tensors
 from tasks.trainers.optimizers import (
     Masks,
@@ -96,7 +97,7 @@ def fit(
         patience=patience,
         seed=seed,
     )
-    with seeded(seed), deterministic():
+    with seeded(seed), deterministic(), fast_layout(module):
         training = _Training(
             module, train, validation, settings=settings, teacher=teacher, masks=masks or {}, team=team or Alone()
         )

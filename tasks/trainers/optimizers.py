@@ -63,7 +63,10 @@ def restore_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer, tenso
     parameters = dict(module.named_parameters())
     for key, value in tensors.items():
         name, _, slot = key.rpartition("/")
-        optimizer.state[parameters[name]][slot] = value
+        parameter = parameters[name]
+        # In the parameter's own layout: fused rules walk all three side by side in memory.
+        laid_out = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
+        optimizer.state[parameter][slot] = laid_out.detach()
 
 
 class Masks:
