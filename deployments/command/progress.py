@@ -30,11 +30,11 @@ class Steps:
         """Take one line of a task run's log."""
         if (found := END.search(message)) is None:
             return
-        now, step = self._clock(), RANDOM_SUFFIX.sub("", name)
-        took, self._last = now - self._last, now
+        now, run = self._clock(), RANDOM_SUFFIX.sub("", name)
+        step, took, self._last = run.split(" ")[0], now - self._last, now
         self.seconds[step] = round(self.seconds.get(step, 0.0) + took, 3)
         mark = MARKS.get(found["state"], "[red]failed[/]")
-        self._console.print(f"  {mark} {step:<28} {took:6.1f} s", highlight=False, soft_wrap=True)
+        self._console.print(f"  {mark} {run:<28} {took:6.1f} s", highlight=False, soft_wrap=True)
         if found["state"] not in MARKS:
             self.first_error = self.first_error or _error_in(found["rest"])
 

@@ -18,6 +18,7 @@ from deployments.local.stack import PartReport, StackReport, look, running
 from deployments.local.stack import down as stop
 from deployments.local.stack import up as start
 from deployments.local.state import Addresses
+from tasks.contracts.errors import ConfigError
 
 TITLES = {"s3": "S3 (SeaweedFS)", "prefect": "Prefect", "mlflow": "MLflow", "worker": "worker", "serving": "serving"}
 
@@ -76,14 +77,21 @@ def deploy() -> None:
 
 
 def serve(names: Sequence[str], host: str, port: int) -> None:
-    """Serve until stopped."""
+    """Serve until stopped.
+
+    Raises:
+        ConfigError: The port is taken.
+    """
     from deployments.serving.server import serve as serve_champions
 
     settings = read_settings()
     wanted = port or settings.serving_port
-    if running(settings) is None or wanted != settings.serving_port:
-        refuse_taken({"INGOT_SERVING_PORT": wanted})
-    connect(settings)
+    addresses = connect(settings)
+    if wanted == settings.serving_port and running(settings):
+        raise ConfigError(
+            f"the port is {wanted}, but must be free: the embedded stack serves every champion at "
+            f"{addresses.serving_url} already; give --port for a second server"
+        )
     refuse_taken({"INGOT_SERVING_PORT": wanted})
     serve_champions(names, host or settings.serving_host, wanted)
 

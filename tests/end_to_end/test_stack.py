@@ -163,6 +163,29 @@ def test_the_deployments_are_registered_by_prefects_own_command_too(stack):
     assert "registered digits, diabetes, messages" in again.stdout
 
 
+def test_a_second_server_beside_the_stacks_own_needs_a_port_of_its_own(stack):
+    done = stack.ingot("serve", "digits")
+    assert done.returncode == 2
+    assert f"serves every champion at {stack.addresses.serving_url} already; give --port" in done.stderr
+    port = int(stack.ports["INGOT_S3_PORT"]) - 1
+    with subprocess.Popen(
+        command("serve", "--port", str(port)), cwd=ROOT, env=stack.base, stderr=subprocess.DEVNULL
+    ) as own:
+        try:
+            assert eventually(lambda: not problem_at(port))
+        finally:
+            own.terminate()
+        assert own.wait(timeout=30) == 0
+
+
+def problem_at(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/live", timeout=2):
+            return False
+    except OSError:
+        return True
+
+
 def test_doctor_finds_nothing_to_mend_while_the_stack_runs(stack):
     done = stack.ingot("doctor")
     assert done.returncode == 0, done.stdout

@@ -15,10 +15,14 @@ def test_each_step_is_a_line_with_what_it_took():
     screen, clock = console(), iter([0.0, 1.5, 1.75, 4.0])
     steps = Steps(screen, lambda: next(clock))
     steps.hear("ingest-3fa", "Finished in state Completed()")
-    steps.hear("prune-0c1", "Finished in state Cached(type=COMPLETED)")
+    steps.hear("prune 0.25", "Finished in state Cached(type=COMPLETED)")
     steps.hear("prune-1aa", "Finished in state Failed('Task run encountered an exception DataError: no rows')")
     lines = [line.split() for line in screen.file.getvalue().splitlines()]
-    assert lines == [["done", "ingest", "1.5", "s"], ["kept", "prune", "0.2", "s"], ["failed", "prune", "2.2", "s"]]
+    assert lines == [
+        ["done", "ingest", "1.5", "s"],
+        ["kept", "prune", "0.25", "0.2", "s"],
+        ["failed", "prune", "2.2", "s"],
+    ]
     assert steps.seconds == {"ingest": 1.5, "prune": 2.5}
 
 
