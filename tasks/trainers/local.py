@@ -13,9 +13,9 @@ from tasks.trainers.records import Arrays, Epoch, Fit, Settings, ignore
 THREADS = 1
 """The same everywhere: threads share out sums, so another number of them rounds to other weights.
 
-One, because a second thread gains at most half on small networks, and loses tenfold where another process wants its core:
-20 epochs of a 64-64-32-10 network took 0.4 s with one thread and 7 to 12 s with two on two busy cores, a CNN epoch 1.6 s
-against 6 to 11 s. Whoever has cores to spare says so in the recipe: engine torchrun, one worker a core.
+One, because a second thread gains at most half on small networks, and loses tenfold where another process wants its
+core: on two busy cores 20 epochs of a 64-64-32-10 network took 0.4 s with one thread and 7 to 12 s with two, an epoch
+of a CNN 1.6 s against 6 to 11 s. Whoever has cores to spare says so in the recipe: engine torchrun, one worker a core.
 """
 
 
