@@ -18,7 +18,7 @@ def commands() -> dict[str, str]:
     """The subcommands of `ingot` with their help."""
     import typer.main
 
-    from deployments.command import app
+    from deployments.command.app import app
 
     return {name: command.help or "" for name, command in typer.main.get_command(app).commands.items()}
 
@@ -66,5 +66,6 @@ def test_the_samples_stay_under_a_megabyte():
 
 def test_every_variable_of_ours_is_in_the_example():
     sources = [path for folder in ("flows", "tasks", "deployments") for path in (ROOT / folder).rglob("*.py")]
+    inner = {"INGOT_HELD_BY"}  # by which the supervisor knows its own children
     named = {name for path in sources for name in re.findall(r"\bINGOT_[A-Z0-9_]+\b", path.read_text())}
-    assert named <= set(re.findall(r"\bINGOT_[A-Z0-9_]+\b", (ROOT / ".env.example").read_text()))
+    assert named - inner <= set(re.findall(r"\bINGOT_[A-Z0-9_]+\b", (ROOT / ".env.example").read_text()))

@@ -176,7 +176,7 @@ class PublishConfig(Form):
     bucket: str = ""
     """The S3 bucket; empty takes INGOT_BUCKET."""
     prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+/)*$")] = ""
-    """Put before every key; ends with a slash."""
+    """Put before every key; ends with a slash; empty takes INGOT_PREFIX. Serving reads that variable alone."""
 
 
 class PromoteConfig(Form):

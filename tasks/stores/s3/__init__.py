@@ -52,9 +52,10 @@ class Store:
 
         Args:
             bucket: Empty takes INGOT_BUCKET, else `ingot`; the first write makes it if it is missing.
-            prefix: Put before every key; ends with a slash.
+            prefix: Put before every key; ends with a slash. Empty takes INGOT_PREFIX, else none.
         """
-        return cls(bucket or os.environ.get("INGOT_BUCKET", "") or "ingot", prefix, connect())
+        bucket = bucket or os.environ.get("INGOT_BUCKET", "") or "ingot"
+        return cls(bucket, prefix or os.environ.get("INGOT_PREFIX", ""), connect())
 
     @cached_property
     def _place(self) -> Bucket:
