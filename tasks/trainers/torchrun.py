@@ -115,7 +115,11 @@ def _started(folder: Path, workers: int, threads: int) -> Iterator["subprocess.P
     """The torchrun process; when the block is left early, it and its workers are ended."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
     command += [f"--nproc-per-node={workers}", "--module", "tasks.trainers.worker", str(folder)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "GLOO_SOCKET_IFNAME": "lo"}
+    environment = os.environ | {
+        "OMP_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
     with (folder / "log").open("wb") as log:
         # The workers read standard input and end when it closes: so they do not outlive us, whatever ends us.
         process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log)

@@ -13,6 +13,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from tasks.compressors.channels import prune_channels
 from tasks.contracts.artifacts import Architecture
 from tasks.contracts.errors import ModelError, TrainingError
 from tasks.models import network_file, zoo
@@ -150,3 +151,19 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn", "resnet", "transformer"])
+def test_a_pruned_network_is_rebuilt_from_its_history(family, tmp_path):
+    architecture = CNN.model_copy(update={"family": family, "hidden_sizes": (16, 8)})
+    pruned, history = prune_channels(trained(architecture), example(architecture, rows=2), 0.5)
+    network_file.save(pruned, architecture, history, tmp_path / "net")
+    loaded = network_file.load(tmp_path / "net").eval()
+    assert torch.equal(loaded(example(architecture, 5)), pruned.eval()(example(architecture, 5)))
+    assert sum(p.numel() for p in loaded.parameters()) < sum(p.numel() for p in trained(architecture).parameters())
+
+
+@pytest.mark.parametrize("history", [{"a": 1}, [1], [{"module": "stages.9"}], [["stages.0.0", True, [0]]]])
+def test_refuses_a_history_of_another_network(history, tmp_path):
+    network_file.save(trained(), CNN, history, tmp_path / "net")
+    assert "its pruning history does not fit its architecture" in refused(tmp_path / "net")
