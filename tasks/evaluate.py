@@ -16,7 +16,7 @@ def evaluate(candidates: Sequence[Candidate], dataset: Dataset, config: Evaluate
     If none keeps the budget the winner is dense fp32, and the reason says which limit failed and by how much.
     """
     from tasks.exporters import run_report
-    from tasks.exporters.measuring import measure
+    from tasks.exporters.measuring import Holdout, measure
     from tasks.exporters.parity import torch_answers
     from tasks.runtime import budget, scoring
     from tasks.runtime.session import load
@@ -25,26 +25,19 @@ def evaluate(candidates: Sequence[Candidate], dataset: Dataset, config: Evaluate
     from tasks.stores.s3 import Store
 
     store = Store.from_environment(run.bucket, run.prefix)
-    networks = {candidate.network.name: candidate.network for candidate in candidates}
     graphs = {candidate.name: store.get_bytes(candidate.file) for candidate in candidates}
+    networks = {candidate.network.name: candidate.network for candidate in candidates}
     with opened(store, dataset) as data:
-        schema, encoding = data.manifest.schema_, data.manifest.encoding
-        validation, test = data.rows("validation"), data.rows("test")
+        validation, test, schema = data.rows("validation"), data.rows("test"), data.manifest.schema_
+        holdout = Holdout(validation.inputs, validation.target, schema, data.manifest.encoding)
         encoded, _ = data.arrays("validation")
+        expected = {
+            name: torch_answers(get_network(store, network), encoded, schema, holdout.encoding, network.loss)
+            for name, network in networks.items()
+        }
+        limits = budget.Budget(config.max_drop, config.max_size_bytes, config.max_p95_ms)
         measurements = measure(
-            candidates,
-            graphs,
-            {
-                name: torch_answers(get_network(store, network), encoded, schema, encoding, network.loss)
-                for name, network in networks.items()
-            },
-            inputs=validation.inputs,
-            target=validation.target,
-            schema=schema,
-            encoding=encoding,
-            budget=budget.Budget(config.max_drop, config.max_size_bytes, config.max_p95_ms),
-            threads=config.threads,
-            batch_size=config.batch_size,
+            candidates, graphs, expected, holdout, budget=limits, threads=config.threads, batch_size=config.batch_size
         )
         winning, reason = budget.choose(measurements)
         answers = scoring.answer(load(graphs[winning.name]), test.inputs)

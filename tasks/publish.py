@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tasks.contracts.artifacts import Dataset, ModelVersion, Run, Verdict
-from tasks.contracts.manifest import File, Lineage, Manifest
+from tasks.contracts.manifest import File, GoldenBatch, Lineage, Manifest
 from tasks.step import step
+from tasks.stores.provenance import git_sha
 
 
 @step(name="publish")
@@ -21,7 +22,6 @@ def publish(verdict: Verdict, dataset: Dataset, run: Run) -> ModelVersion:
     from tasks.stores import registry, tracking
     from tasks.stores.datasets import opened
     from tasks.stores.journal import Journal
-    from tasks.stores.provenance import git_sha
     from tasks.stores.s3 import Store
     from tasks.stores.versions import describe, rejected, run_key
 
@@ -34,32 +34,11 @@ def publish(verdict: Verdict, dataset: Dataset, run: Run) -> ModelVersion:
         card = model_card(run.model_name, verdict, data.manifest, dataset.uri)
         golden = golden_batch(model, data.rows("validation").inputs)
         source = tracking.log_onnx_model(run.mlflow_run_id, model, verdict.signature, golden.inputs)
-        manifest = Manifest(
-            model=run.model_name,
-            run_key=key,
-            candidate=verdict.winner.name,
-            metric_name=verdict.metric_name,
-            files=(
-                File(path="model.onnx", artifact=store.put_file(model)),
-                File(path="README.md", artifact=store.put_bytes(card.encode())),
-            ),
-            signature=verdict.signature,
-            metrics=_metrics(verdict),
-            gate=verdict.gate,
-            golden=golden,
-            lineage=Lineage(
-                data_digest=dataset.sha256,
-                config_digest=run.config_digest,
-                code_digest=run.code_digest,
-                seed=run.seed,
-                git_sha=git_sha(),
-                mlflow_run_id=run.mlflow_run_id,
-                flow_run_id=run.flow_run_id,
-                dataset_uri=dataset.uri,
-            ),
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        files = (
+            File(path="model.onnx", artifact=store.put_file(model)),
+            File(path="README.md", artifact=store.put_bytes(card.encode())),
         )
-    uri, digest = journal.put_manifest(manifest)
+    uri, digest = journal.put_manifest(_manifest(verdict, dataset, run, key, files=files, golden=golden))
     version = registry.ensure_version(run.model_name, key, source, run.mlflow_run_id, _tags(verdict, uri, digest), card)
     entry = journal.append(
         action="publish",
@@ -71,6 +50,33 @@ def publish(verdict: Verdict, dataset: Dataset, run: Run) -> ModelVersion:
     )
     tracking.set_tags(run.mlflow_run_id, {"status": "published", "manifest.uri": uri})
     return describe(journal, entry, run).model_copy(update={"candidates": verdict.measurements})
+
+
+def _manifest(
+    verdict: Verdict, dataset: Dataset, run: Run, run_key: str, *, files: tuple[File, ...], golden: GoldenBatch
+) -> Manifest:
+    return Manifest(
+        model=run.model_name,
+        run_key=run_key,
+        candidate=verdict.winner.name,
+        metric_name=verdict.metric_name,
+        files=files,
+        signature=verdict.signature,
+        metrics=_metrics(verdict),
+        gate=verdict.gate,
+        golden=golden,
+        lineage=Lineage(
+            data_digest=dataset.sha256,
+            config_digest=run.config_digest,
+            code_digest=run.code_digest,
+            seed=run.seed,
+            git_sha=git_sha(),
+            mlflow_run_id=run.mlflow_run_id,
+            flow_run_id=run.flow_run_id,
+            dataset_uri=dataset.uri,
+        ),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _metrics(verdict: Verdict) -> dict[str, float]:

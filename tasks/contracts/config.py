@@ -66,7 +66,7 @@ class TrainConfig(Form):
     import_path: str = ""
     """For family custom: 'package.module:function' that returns a torch module."""
     hidden_sizes: tuple[Annotated[int, Field(gt=0, le=65536)], ...] = (64, 32)
-    """Widths of the hidden layers (cnn, resnet: channels; rnn, transformer: width of each layer)."""
+    """Width of each hidden layer: units, channels (cnn, resnet), or for cnn on text the words' and each window's."""
     cell: Literal["lstm", "gru"] = "lstm"
     """For family rnn: the recurrent cell."""
     dropout: Share = 0.0
@@ -93,6 +93,12 @@ class TrainConfig(Form):
     """Where the loop runs: in this process, or in several under torchrun."""
     workers: Annotated[int, Field(gt=0, le=64)] = 1
     """Processes for engine torchrun."""
+
+    @model_validator(mode="after")
+    def _one_process_has_one_worker(self) -> "TrainConfig":
+        if self.engine == "local" and self.workers > 1:
+            raise ValueError(f"workers is {self.workers}, but engine local is one process: set engine to torchrun")
+        return self
 
     @model_validator(mode="after")
     def _custom_names_its_function(self) -> "TrainConfig":

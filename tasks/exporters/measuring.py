@@ -1,27 +1,52 @@
 """Every candidate on ONNX Runtime: metric, parity, bytes, latency, and whether it keeps the budget."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from tasks.compressors.quantizer import compressed_size
 from tasks.contracts.artifacts import Candidate, Measurement
 from tasks.contracts.schema import Encoding, Schema
-from tasks.exporters.parity import agreement
+from tasks.exporters.parity import Agreement, agreement
 from tasks.runtime import budget as budgets
 from tasks.runtime import latency, scoring
 from tasks.runtime.session import load
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """The raw rows that all candidates are measured on."""
+
+    inputs: Mapping[str, np.ndarray]
+    target: np.ndarray
+    """Class indices or values."""
+    schema: Schema
+    encoding: Encoding
+
+    def batch(self, size: int) -> dict[str, np.ndarray]:
+        """The first `size` rows, taken again from the start where there are too few."""
+        rows = np.arange(size) % len(self.target)
+        return {name: array[rows] for name, array in self.inputs.items()}
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What was found of one candidate."""
+
+    candidate: Candidate
+    score: scoring.Score
+    parity: Agreement
+    latency: latency.Latency
+    compressed_bytes: int
 
 
 def measure(
     candidates: Sequence[Candidate],
     graphs: Mapping[str, bytes],
     torch_answers: Mapping[str, scoring.Outputs],
+    holdout: Holdout,
     *,
-    inputs: Mapping[str, np.ndarray],
-    target: np.ndarray,
-    schema: Schema,
-    encoding: Encoding,
     budget: budgets.Budget,
     threads: int,
     batch_size: int,
@@ -31,52 +56,52 @@ def measure(
     Args:
         candidates: One of them is `dense/none`.
         graphs: Candidate name to its ONNX file.
-        torch_answers: Network name to what torch answers on `inputs`.
-        inputs: Raw rows of the validation split.
-        target: Their class indices or values.
-        schema: Of the dataset.
-        encoding: Of the dataset.
+        torch_answers: Network name to what torch answers on the rows.
+        holdout: The rows.
         budget: The limits.
         threads: ONNX Runtime threads while latency is measured.
-        batch_size: Rows of one call while latency is measured; rows are repeated where there are too few.
+        batch_size: Rows of one call while latency is measured.
     """
     sessions = {name: load(graph, threads) for name, graph in graphs.items()}
-    rows = np.arange(batch_size) % len(target)
-    times = latency.interleaved(sessions, {name: array[rows] for name, array in inputs.items()})
-    answers = {name: scoring.answer(session, inputs) for name, session in sessions.items()}
-    reference = next(candidate for candidate in candidates if candidate.name == budgets.REFERENCE)
-    reference_metric = scoring.score(answers[reference.name], target, schema.labels).value
-    measurements = []
+    times = latency.interleaved(sessions, holdout.batch(batch_size))
+    trials = {}
     for candidate in candidates:
-        name, network = candidate.name, candidate.network
-        score = scoring.score(answers[name], target, schema.labels)
-        parity = agreement(answers[name], torch_answers[network.name], encoding)
-        size_bytes = candidate.file.size_bytes
-        broken = budgets.broken_limits(
-            budget,
-            drop=budgets.drop(score.metric_name, score.value, reference_metric),
-            size_bytes=size_bytes,
-            p50_ms=times[name].p50_ms,
-            p95_ms=times[name].p95_ms,
-            reference_p50_ms=times[reference.name].p50_ms,
+        answers = scoring.answer(sessions[candidate.name], holdout.inputs)
+        trials[candidate.name] = _Trial(
+            candidate,
+            scoring.score(answers, holdout.target, holdout.schema.labels),
+            agreement(answers, torch_answers[candidate.network.name], holdout.encoding),
+            times[candidate.name],
+            compressed_size(graphs[candidate.name]),
         )
-        measurements.append(
-            Measurement(
-                name=name,
-                metric=score.value,
-                metric_low=score.low,
-                metric_high=score.high,
-                size_bytes=size_bytes,
-                compressed_bytes=compressed_size(graphs[name]),
-                p50_ms=times[name].p50_ms,
-                p95_ms=times[name].p95_ms,
-                parity=parity.share,
-                largest_difference=parity.largest_difference,
-                compression_rate_parameters=1 - network.parameters / reference.network.parameters,
-                compression_rate_bytes=1 - size_bytes / reference.file.size_bytes,
-                speed_up=times[reference.name].p50_ms / times[name].p50_ms,
-                within_budget=not broken,
-                broken_limits=broken,
-            )
-        )
-    return tuple(measurements)
+    return tuple(_measurement(trial, trials[budgets.REFERENCE], budget) for trial in trials.values())
+
+
+def _measurement(trial: _Trial, reference: _Trial, budget: budgets.Budget) -> Measurement:
+    """The trial in figures, against dense fp32."""
+    size_bytes, dense_bytes = trial.candidate.file.size_bytes, reference.candidate.file.size_bytes
+    broken = budgets.broken_limits(
+        budget,
+        drop=budgets.drop(trial.score.metric_name, trial.score.value, reference.score.value),
+        size_bytes=size_bytes,
+        p50_ms=trial.latency.p50_ms,
+        p95_ms=trial.latency.p95_ms,
+        reference_p50_ms=reference.latency.p50_ms,
+    )
+    return Measurement(
+        name=trial.candidate.name,
+        metric=trial.score.value,
+        metric_low=trial.score.low,
+        metric_high=trial.score.high,
+        size_bytes=size_bytes,
+        compressed_bytes=trial.compressed_bytes,
+        p50_ms=trial.latency.p50_ms,
+        p95_ms=trial.latency.p95_ms,
+        parity=trial.parity.share,
+        largest_difference=trial.parity.largest_difference,
+        compression_rate_parameters=1 - trial.candidate.network.parameters / reference.candidate.network.parameters,
+        compression_rate_bytes=1 - size_bytes / dense_bytes,
+        speed_up=reference.latency.p50_ms / trial.latency.p50_ms,
+        within_budget=not broken,
+        broken_limits=broken,
+    )

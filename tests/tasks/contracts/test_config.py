@@ -49,6 +49,7 @@ def test_a_form_cannot_be_changed():
         (QuantizeConfig, {"schemes": ("static",)}, "must hold 'none': fp32 is what the others are held against"),
         (QuantizeConfig, {"schemes": ("none", "none")}, "must not repeat"),
         (TrainConfig, {"family": "custom"}, "family custom needs 'package.module:function'"),
+        (TrainConfig, {"workers": 4}, "workers is 4, but engine local is one process: set engine to torchrun"),
         (IngestConfig, {"validation_share": 0.6, "test_share": 0.4}, r"is 1, but must be below 1: rows to train on"),
         (IngestConfig, {"split_by": "time"}, "time_column is empty, but split_by=time needs one"),
         (TrainConfig, {"learning_rate": float("nan")}, "finite number"),

@@ -41,7 +41,7 @@ def sentence(content: Any) -> str:
         ({"train": 3}, "train is 3, but must be a group of fields of TrainConfig: which network is trained"),
         ({"prune": {"ratios": [0.2, 1.0]}}, "prune.ratios[1] is 1.0, but must lie in (0, 1): 0.9 removes nine"),
         ({"prune": {"ratios": 0.5}}, "prune.ratios is 0.5, but must be a list: shares of channels"),
-        ({"train": {"hidden_sizes": [64, 0]}}, "train.hidden_sizes[1] is 0, but must be greater than 0: widths"),
+        ({"train": {"hidden_sizes": [64, 0]}}, "train.hidden_sizes[1] is 0, but must be greater than 0: width"),
         (
             {"ingest": {"validation_share": 0.6, "test_share": 0.6}},
             "ingest.validation_share + test_share is 1.2, but must be below 1",

@@ -11,8 +11,9 @@ from tasks.contracts.artifacts import (
     Profile,
     Verdict,
 )  # fmt: skip
+from tasks.contracts.manifest import File, GoldenBatch, Lineage, Manifest
 from tasks.contracts.schema import Encoding, Feature, NumberEncoding, Schema
-from tasks.contracts.signature import signature_of
+from tasks.contracts.signature import Signature, signature_of
 
 SCHEMA = Schema(task="classification", features=(Feature(name="age", kind="number"),), target="bought", labels=(0, 1))
 ARTIFACT = Artifact(uri="s3://b/blobs/sha256/aa", sha256="aa", size_bytes=1000, chunks=("aa",))
@@ -62,4 +63,20 @@ def dataset() -> DatasetManifest:
         splits={"train": ARTIFACT, "validation": ARTIFACT, "test": ARTIFACT},
         rows={"train": 70, "validation": 15, "test": 15},
         warnings=("3 rows stand twice",),
+    )
+
+
+def manifest(signature: Signature) -> Manifest:
+    return Manifest(
+        model="shop",
+        run_key="k",
+        candidate="dense/none",
+        metric_name="rmse",
+        files=(File(path="model.onnx", artifact=ARTIFACT),),
+        signature=signature,
+        metrics={},
+        gate=Gate(passed=True, reason=""),
+        golden=GoldenBatch(inputs={}, outputs={}),
+        lineage=Lineage(data_digest="d", config_digest="c", code_digest="k", seed=0),
+        created_at="2026-01-01T00:00:00+00:00",
     )
