@@ -50,7 +50,8 @@ def apply(module: nn.Module, masks: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, mask in masks.items():
             parameter = module.get_parameter(name)
-            parameter.masked_fill_(~mask.to(parameter.device), 0.0)  # a product would leave -0.0, which compresses worse
+            # A product would leave -0.0, which compresses worse.
+            parameter.masked_fill_(~mask.to(parameter.device), 0.0)
 
 
 def sparsity(module: nn.Module) -> float:
