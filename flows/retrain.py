@@ -16,6 +16,7 @@ from tasks.promote import promote
 from tasks.prune import prune
 from tasks.publish import publish
 from tasks.quantize import quantize
+from tasks.step import settled
 from tasks.stores.versions import published_before
 from tasks.train import train
 
@@ -38,7 +39,7 @@ def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
         dataset = ingest(config.ingest, run)
         if known := published_before(dataset, run):
             return known
-        dense = train.submit(dataset, config.train, run)
+        dense = settled(train.submit(dataset, config.train, run))
         pruned = prune.map(
             unmapped(dense),
             ratio=config.prune.ratios,
@@ -52,6 +53,6 @@ def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
             quantize.submit(graph, scheme, dataset, config.quantize, run)
             for graph, scheme in product(graphs, config.quantize.schemes)
         ]
-        verdict = evaluate.submit(candidates, dataset, config.evaluate, run)
-        challenger = publish.submit(verdict, dataset, run)
+        verdict = settled(evaluate.submit(candidates, dataset, config.evaluate, run))
+        challenger = settled(publish.submit(verdict, dataset, run))
         return promote.submit(challenger, verdict, dataset, config.promote, run).result()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from prefect import Task
+from prefect.futures import PrefectFuture
 from prefect.tasks import exponential_backoff
 
 from tasks.contracts.errors import UnavailableError
@@ -38,3 +39,13 @@ def step(*, name: str, task_run_name: str | None = None) -> Callable[[Callable[.
         )
 
     return door
+
+
+def settled(future: PrefectFuture[Result]) -> PrefectFuture[Result]:
+    """The future of a step that has ended well; raises what the step raised.
+
+    Steps are handed futures, since Prefect finds the edges of its graph by them; values it matches by identity, which
+    draws edges between steps that merely share a string. A future that still runs it would draw as the parent.
+    """
+    future.result()
+    return future
