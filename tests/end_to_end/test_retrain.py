@@ -158,7 +158,7 @@ def test_serving_follows_the_champion_without_a_restart(first, stack):
     moved = stack.run("digits", *QUICK, "--set", "seed=2", "--set", "promote.policy=always")
     assert moved["champion"]
     assert httpx.get(f"{stack.addresses.serving_url}/v2/models/digits").json()["versions"][0] == moved["version"]
-    body = json.loads((stack.home / "examples/digits.json").read_text())
+    body = {"inputs": pd.read_parquet("data/digits.parquet").drop(columns="label").head(1).to_dict("records")}
     assert httpx.post(f"{stack.addresses.serving_url}/predict/digits", json=body).json()["version"] == moved["version"]
 
 
