@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: run up down status test check fast bench format lock clean
+.PHONY: run up down status test lint fast bench format lock clean
 
 run: $(INSTALLED)
 	$(BIN)/ingot up
@@ -12,14 +12,14 @@ run: $(INSTALLED)
 up down status: $(INSTALLED)
 	$(BIN)/ingot $@
 
-test: check
+test: lint
 	$(BIN)/pytest
 
 fast: $(INSTALLED)
 	$(BIN)/pytest -m "not end_to_end"
 
 # Formatter, linter, strict types and the import rule; doctests run with the tests.
-check: $(INSTALLED)
+lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -46,6 +47,12 @@ def test_an_unchanged_recipe_does_no_work_and_makes_no_version(first, stack):
     assert {again[key] == first[key] for key in ("version", "seq", "manifest_sha256", "winner")} == {True}
     assert "train" not in again["seconds"]
     assert len(stack.mlflow().search_model_versions("name='digits'")) == 1
+
+
+def test_the_same_data_from_s3_are_the_same_data(first, stack):
+    stack.journal("digits").store.create("incoming/rows.parquet", Path("data/digits.parquet").read_bytes())
+    source = f"ingest.source=s3://{stack.addresses.bucket}/incoming/rows.parquet"
+    assert stack.run("digits", *QUICK, "--set", source)["status"] == "unchanged"
 
 
 def test_another_seed_makes_another_version_but_no_champion_by_luck(first, stack):
