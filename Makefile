@@ -13,7 +13,7 @@ up down status: $(INSTALLED)
 	$(BIN)/ingot $@
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --durations=12
 
 fast: $(INSTALLED)
 	$(BIN)/pytest -m "not end_to_end"
