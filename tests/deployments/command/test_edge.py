@@ -11,7 +11,6 @@ from deployments.command.app import app
 from deployments.command.edge import guarded
 
 
-@app.command(hidden=True)
 def break_down(how: str) -> None:
     """Fail in one of many ways, for the tests of the edge."""
     from tasks.contracts.errors import DataError, TrainingError
@@ -25,6 +24,13 @@ def break_down(how: str) -> None:
         "exit": typer.Exit(3),
     }
     raise errors[how]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_more_command():
+    app.command(hidden=True)(break_down)
+    yield
+    app.registered_commands.pop()
 
 
 @pytest.fixture(autouse=True)
