@@ -17,8 +17,6 @@ from collections.abc import Callable
 from itertools import count, product
 from pathlib import Path
 
-from prefect import flow
-
 from deployments.local.connection import connect
 from deployments.local.settings import read_settings
 
@@ -29,7 +27,7 @@ RESULTS = Path(__file__).parent / "results" / "overhead.json"
 
 def main() -> None:
     """Time the three in turns, print and write the shares."""
-    connect(read_settings(), print)
+    connect(read_settings(), print)  # before Prefect is imported: it reads its settings once
     from flows.retrain import retrain
     from tasks.contracts.config import RetrainConfig
 
@@ -87,6 +85,8 @@ def plainly(config: "RetrainConfig") -> object:  # noqa: F821
 
 def idle(steps: int) -> None:
     """A Prefect flow of tasks that do nothing, submitted one after the other like ours."""
+    from prefect import flow
+
     from flows.retrain import ONE_AT_A_TIME
     from tasks.step import step
 
