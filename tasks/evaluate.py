@@ -20,6 +20,7 @@ def evaluate(candidates: Sequence[Candidate], dataset: Dataset, config: Evaluate
     from tasks.exporters.parity import torch_answers
     from tasks.runtime import budget, scoring
     from tasks.runtime.session import load
+    from tasks.runtime.slices import run_in_slices
     from tasks.stores.datasets import opened
     from tasks.stores.networks import get_network
     from tasks.stores.s3 import Store
@@ -40,7 +41,7 @@ def evaluate(candidates: Sequence[Candidate], dataset: Dataset, config: Evaluate
             candidates, graphs, expected, holdout, budget=limits, threads=config.threads, batch_size=config.batch_size
         )
         winning, reason = budget.choose(measurements)
-        answers = scoring.answer(load(graphs[winning.name]), test.inputs)
+        answers = run_in_slices(load(graphs[winning.name]), test.inputs)
         score = scoring.score(answers, test.target, schema.labels)
         verdict = Verdict(
             metric_name=score.metric_name,

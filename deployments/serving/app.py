@@ -21,7 +21,7 @@ from deployments.serving.open_inference import metadata, read_tensors
 from deployments.serving.question import Dialect
 from deployments.serving.refusal import Refusal
 from deployments.serving.router import Router
-from deployments.serving.slices import run_in_slices
+from tasks.runtime.slices import run_in_slices
 
 log = logging.getLogger("ingot.serving")
 

@@ -10,6 +10,7 @@ from tasks.contracts.signature import Signature
 from tasks.datasets.reader import Rows
 from tasks.runtime import scoring
 from tasks.runtime.session import load
+from tasks.runtime.slices import run_in_slices
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def decide(
             "its inputs or labels differ from the champion's, so the two cannot be compared: set promote.policy=always",
         )
     graph = next(file.artifact for file in champion.files if file.path == "model.onnx")
-    ours = scoring.answer(load(challenger), rows.inputs)
-    theirs = scoring.answer(load(fetch(graph)), rows.inputs)
+    ours = run_in_slices(load(challenger), rows.inputs)
+    theirs = run_in_slices(load(fetch(graph)), rows.inputs)
     gain, interval = scoring.gain(ours, theirs, rows.target, signature.labels)
     unit = "points of accuracy" if signature.labels else "% of RMSE"
     figures = f"{gain:+.3g} {unit} (95 % interval {interval.low:+.3g} to {interval.high:+.3g}) against the champion"

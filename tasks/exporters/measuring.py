@@ -12,6 +12,7 @@ from tasks.exporters.parity import Agreement, agreement
 from tasks.runtime import budget as budgets
 from tasks.runtime import latency, scoring
 from tasks.runtime.session import load
+from tasks.runtime.slices import run_in_slices
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def measure(
     times = latency.interleaved(sessions, holdout.batch(batch_size))
     trials = {}
     for candidate in candidates:
-        answers = scoring.answer(sessions[candidate.name], holdout.inputs)
+        answers = run_in_slices(sessions[candidate.name], holdout.inputs)
         trials[candidate.name] = _Trial(
             candidate,
             scoring.score(answers, holdout.target, holdout.schema.labels),

@@ -8,9 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.runtime import metrics
-from tasks.runtime.latency import Runs
-
-ROWS_AT_ONCE = 1024
 
 Outputs = Mapping[str, np.ndarray]
 
@@ -23,16 +20,6 @@ class Score:
     value: float
     low: float
     high: float
-
-
-def answer(session: Runs, inputs: Mapping[str, np.ndarray], rows_at_once: int = ROWS_AT_ONCE) -> dict[str, np.ndarray]:
-    """The answers to all rows, asked in batches so that memory stays bounded."""
-    rows = len(next(iter(inputs.values())))
-    parts = [
-        session.run({name: array[start : start + rows_at_once] for name, array in inputs.items()})
-        for start in range(0, rows, rows_at_once)
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def correct(outputs: Outputs, target: np.ndarray, labels: Sequence[int] | Sequence[str]) -> NDArray[np.bool_]:

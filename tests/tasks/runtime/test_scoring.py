@@ -2,31 +2,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, root_mean_squared_error
 
-from tasks.runtime.scoring import answer, gain, score
+from tasks.runtime.scoring import gain, score
 
 LABELS = ("cat", "dog", "eel")
-
-
-class Doubles:
-    """Answers twice its input, and remembers the batches it got."""
-
-    def __init__(self) -> None:
-        self.batches: list[int] = []
-
-    def run(self, inputs):
-        self.batches.append(len(inputs["x"]))
-        return {"y": inputs["x"] * 2}
 
 
 def labelled(rng: np.random.Generator, target: np.ndarray, error: float) -> dict[str, np.ndarray]:
     wrong = rng.random(len(target)) < error
     return {"label": np.array(LABELS, dtype=object)[np.where(wrong, (target + 1) % 3, target)]}
-
-
-def test_rows_are_asked_in_batches_and_come_back_in_order():
-    session = Doubles()
-    assert (answer(session, {"x": np.arange(10)}, rows_at_once=4)["y"] == 2 * np.arange(10)).all()
-    assert session.batches == [4, 4, 2]
 
 
 def test_accuracy_agrees_with_scikit_learn():

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tasks.runtime.session import Session
+from tasks.runtime.latency import Runs
 
 MOST_ROWS = 1024
 MOST_VALUES = 2**20
@@ -18,7 +18,7 @@ MOST_WORDS = 2**18
 """Words of a slice, each row counted as long as the longest: a word is a string of 32 bytes and more."""
 
 
-def run_in_slices(session: Session, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run_in_slices(session: Runs, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Answers a batch of any size.
 
     Args:
@@ -27,7 +27,7 @@ def run_in_slices(session: Session, inputs: Mapping[str, np.ndarray]) -> dict[st
     """
     cuts = list(pairwise(cuts_of(inputs)))
     if len(cuts) == 1:
-        return session.run(inputs)
+        return dict(session.run(inputs))
     parts = [session.run({name: array[start:end] for name, array in inputs.items()}) for start, end in cuts]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.serving import slices
-from deployments.serving.slices import cuts_of, run_in_slices
-from tasks.runtime.session import load
+from tasks.runtime import slices
+from tasks.runtime.slices import cuts_of, run_in_slices
 
 texts = st.lists(st.integers(0, 5).map(lambda blanks: " ".join(["w"] * (blanks * 20_000 + 1))), min_size=1, max_size=30)
 
@@ -35,16 +34,25 @@ def test_a_row_that_is_too_large_by_itself_is_run_alone():
     assert cuts_of({"image": np.zeros((2, 2**21), np.uint8)}) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("kind", ["mixed", "numbers", "image", "text"])
-def test_a_batch_in_slices_is_answered_as_in_one_piece(tiny, monkeypatch, kind):
-    _, graph, rows = getattr(tiny, kind)()
-    session = load(graph)
-    kinds = {"FP32": np.float32, "UINT8": np.uint8, "BYTES": object}
-    inputs = {each.name: np.array(rows[each.name] * 3, dtype=kinds[each.datatype]) for each in session.inputs}
-    whole = session.run(inputs)
-    monkeypatch.setattr(slices, "MOST_ROWS", 2)
-    assert len(cuts_of(inputs)) > 2
-    pieces = run_in_slices(session, inputs)
-    assert pieces.keys() == whole.keys()
-    for name in whole:
-        np.testing.assert_array_equal(pieces[name], whole[name])
+class Doubles:
+    """Answers each row twice its value and its words, and remembers the batches it got."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def run(self, inputs):
+        self.batches.append(len(inputs["x"]))
+        return {"y": inputs["x"] * 2, "words": np.array([text.count(" ") + 1 for text in inputs["text"]])}
+
+
+@given(st.lists(st.tuples(st.floats(-9, 9), st.sampled_from(["a", "a b", "a b c"])), min_size=1, max_size=30))
+def test_a_batch_in_slices_is_answered_as_in_one_piece(rows):
+    numbers, texts = zip(*rows, strict=True)
+    inputs = {"x": np.array(numbers, np.float32), "text": np.array(texts, dtype=object)}
+    session = Doubles()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slices, "MOST_ROWS", 4)
+        pieces = run_in_slices(session, inputs)
+    assert max(session.batches) <= 4 and sum(session.batches) == len(rows)
+    for name, whole in Doubles().run(inputs).items():
+        np.testing.assert_array_equal(pieces[name], whole)
