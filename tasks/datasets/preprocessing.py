@@ -6,30 +6,26 @@ space character alone, not at tabs or line ends. Lower-casing is that of the loc
 which changes A to Z and leaves all other letters alone: 'ÅNGSTRÖM' becomes 'ÅngstrÖm'.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, helper
 
 from tasks.contracts.errors import ConfigError
 from tasks.contracts.schema import CategoryEncoding, Encoding, ImageEncoding, Schema, TextEncoding
 from tasks.contracts.signature import signature_of
 from tasks.datasets.nodes import FIRST_WORD, Nodes, add_features, add_words
+from tasks.runtime.session import Session, load
+from tasks.runtime.slices import cuts_of, run_in_slices
 
 IR_VERSION = 10
 """What ONNX Runtime 1.18 and later read; none of these operators needs a newer one."""
 ML_OPSET = 4
 FIRST_TEXT_OPSET = 20
 """StringSplit came with this one."""
-BATCH_ROWS = 4096
-BATCH_VALUES = 1 << 22
-"""Values of an encoded batch, at most: 16 MiB of floats."""
-BATCH_WORDS = 1 << 18
-"""Words of a batch of text, padding included: strings take 32 bytes and more."""
-
 ELEMENTS = {
     "FP32": TensorProto.FLOAT,
     "INT64": TensorProto.INT64,
@@ -88,55 +84,32 @@ def encode(preprocessor: onnx.ModelProto | bytes, inputs: Mapping[str, np.ndarra
         inputs: One array a graph input, the batch first; strings as arrays of str.
     """
     content = preprocessor if isinstance(preprocessor, bytes) else preprocessor.SerializeToString(deterministic=True)
-    session = _session(content)
-    output = session.get_outputs()[0]
-    rows, shape = len(next(iter(inputs.values()))), [int(size) for size in output.shape[1:]]
-    encoded = np.empty((rows, *shape), dtype=np.int64 if "int64" in output.type else np.float32)
-    for part in _text_batches(inputs["text"]) if "text" in inputs else _batches(rows, int(np.prod(shape))):
-        encoded[part] = session.run(["encoded"], {name: values[part] for name, values in inputs.items()})[0]
-    return encoded
+    session = load(content)
+    if not len(next(iter(inputs.values()))):  # StringNormalizer refuses an empty batch
+        (encoded,) = session.outputs
+        return np.empty((0, *encoded.shape[1:]), np.int64 if encoded.datatype == "INT64" else np.float32)
+    return run_in_slices(session, inputs)["encoded"]
 
 
 def tokens(texts: Sequence[str] | np.ndarray) -> list[list[str]]:
     """The words of each text, as the graph sees them."""
     if not len(texts):
         return []
-    array = np.asarray(texts, dtype=object)
-    batches = (_tokenizer().run(None, {"text": array[part]})[0] for part in _text_batches(array))
-    return [[word for word in row if word] for padded in batches for row in padded]
-
-
-def _batches(rows: int, row_values: int) -> Iterator[slice]:
-    step = max(1, min(BATCH_ROWS, BATCH_VALUES // max(row_values, 1)))
-    return (slice(start, start + step) for start in range(0, rows, step))
-
-
-def _text_batches(texts: np.ndarray) -> Iterator[slice]:
-    """Cut so that rows times the longest row's words stays bounded: StringSplit pads every row to the longest."""
-    start, longest = 0, 1
-    for place, text in enumerate(texts):
-        wide = max(longest, text.count(" ") + 1)
-        if place > start and (place - start + 1) * wide > BATCH_WORDS:
-            yield slice(start, place)
-            start, wide = place, text.count(" ") + 1
-        longest = wide
-    if start < len(texts):
-        yield slice(start, len(texts))
+    array, tokenizer = np.asarray(texts, dtype=object), _tokenizer()
+    found: list[list[str]] = []
+    for start, end in pairwise(cuts_of({"text": array})):
+        (padded,) = tokenizer.run({"text": array[start:end]}).values()
+        found += [[word for word in row if word] for row in padded]
+    return found
 
 
 @lru_cache(maxsize=1)
-def _tokenizer() -> ort.InferenceSession:
+def _tokenizer() -> Session:
     nodes = Nodes()
     words = helper.make_tensor_value_info(add_words(nodes, "text"), TensorProto.STRING, ["N", "T"])
     text = helper.make_tensor_value_info("text", TensorProto.STRING, ["N"])
     graph = helper.make_graph(nodes.nodes, "tokens", [text], [words])
-    return _session(_model(graph, FIRST_TEXT_OPSET).SerializeToString())
-
-
-def _session(content: bytes) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return load(_model(graph, FIRST_TEXT_OPSET).SerializeToString())
 
 
 def _model(graph: onnx.GraphProto, opset: int) -> onnx.ModelProto:
