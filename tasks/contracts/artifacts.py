@@ -17,6 +17,8 @@ class Artifact(Record):
     size_bytes: int
     chunks: tuple[str, ...]
     """Digests of the pieces of at most 64 MiB, in order; for a small artifact its own digest."""
+    transit_bytes: int = 0
+    """What a reader fetches: chunks are stored under zstd where that pays. 0 in records older than that."""
 
 
 class Run(Record):
@@ -84,10 +86,48 @@ class DatasetManifest(Record):
     """What was found odd but not refused: duplicates, constant columns, rows shared between splits."""
 
 
+class Plan(Record):
+    """One way to make the dense network smaller, before any number format."""
+
+    ratio: float = 0.0
+    """Share of channels to remove."""
+    sparsity: float = 0.0
+    """Share of the weights that are left then to zero."""
+    hidden_sizes: tuple[int, ...] = ()
+    """A student of these sizes instead, trained from nothing."""
+
+    @property
+    def name(self) -> str:
+        """What its network is called.
+
+        >>> Plan().name, Plan(ratio=0.5, sparsity=0.95).name, Plan(hidden_sizes=(64, 32)).name
+        ('dense', 'channels-50-magnitude-95', 'student-64-32')
+        """
+        if self.hidden_sizes:
+            return "student-" + "-".join(map(str, self.hidden_sizes))
+        parts = [("channels", self.ratio), ("magnitude", self.sparsity)]
+        return "-".join(f"{what}-{100 * share:g}" for what, share in parts if share) or "dense"
+
+
+class Prospect(Record):
+    """An untrained copy of a plan's network: bytes and latency do not depend on the weights."""
+
+    plan: Plan
+    parameters: int
+    size_bytes: int
+    """Of its whole graph under the scheme that makes it smallest."""
+    p95_ms: float
+    """Under the scheme that makes it fastest."""
+    speed_up: float
+    """p50 of dense fp32 over its own, likewise."""
+    broken_limits: tuple[str, ...] = ()
+    """The limits that no scheme can keep: such a plan is not worth an epoch."""
+
+
 class Architecture(Record):
     """Everything that is needed to build an untrained network."""
 
-    family: Literal["linear", "mlp", "cnn", "resnet", "rnn", "transformer", "custom"]
+    family: Literal["linear", "mlp", "cnn", "resnet", "rnn", "transformer", "custom", "pretrained"]
     input_shape: tuple[int, ...]
     """Shape of one encoded row: (D,), (C, H, W), or (L,) token ids for text."""
     output_size: int
@@ -97,6 +137,8 @@ class Architecture(Record):
     vocabulary_size: int = 0
     """Text only: the number of token ids; 0 says that inputs are numbers."""
     import_path: str = ""
+    file_format: Literal["", "onnx", "safetensors", "keras", "torchscript", "pt2"] = ""
+    """Family pretrained: how its file is written."""
 
 
 class Network(Record):
@@ -128,6 +170,51 @@ class Candidate(Record):
     """`dense/none`, `channels-50/static`: the network and the scheme."""
     network: Network
     file: Artifact
+    metric: float
+    """Accuracy (0 to 1) or RMSE in the target's unit, on the validation split, by ONNX Runtime."""
+    kept_float: tuple[str, ...] = ()
+    """Nodes that were left in float because they lose too much in int8."""
+
+
+class Dropped(Record):
+    """A trial that the search gave up, and why."""
+
+    name: str
+    """Of the network, or of the candidate."""
+    rung: Literal["schemes", "survey", "finetune", "quantize", "time"]
+    """Where it was dropped."""
+    reason: str
+
+
+class Findings(Record):
+    """What a search hands to evaluation."""
+
+    candidates: tuple[Candidate, ...]
+    dropped: tuple[Dropped, ...] = ()
+
+
+class Hop(Record):
+    """One step of the chain torch, pruned, exported, quantized, on the frozen golden batch."""
+
+    name: Literal["pruned", "exported", "quantized"]
+    label_agreement: float
+    """Share of rows answered alike; for regression, of values within a quarter of the target's scale."""
+    largest_difference: float
+    """Of a probability, or of a value in units of the target's scale."""
+    bound: str
+    """What it must keep, in words."""
+    passed: bool
+
+
+class Conditions(Record):
+    """Under which a latency was measured."""
+
+    cpu: str
+    cpu_flags: tuple[str, ...]
+    """Those that int8 depends on: avx2, avx512_vnni, avx_vnni, amx_int8, asimddp, i8mm ..."""
+    threads: int
+    batch_size: int
+    onnxruntime: str
 
 
 class Measurement(Record):
@@ -138,6 +225,11 @@ class Measurement(Record):
     metric_low: float
     metric_high: float
     """A 95 % bootstrap interval of the metric on the validation split."""
+    drop: float = 0.0
+    """Loss against dense fp32: percentage points of accuracy, or per cent of RMSE."""
+    drop_low: float = 0.0
+    drop_high: float = 0.0
+    """A paired 95 % interval of the drop: a drop whose interval holds zero is not told from noise."""
     size_bytes: int
     compressed_bytes: int
     p50_ms: float
@@ -154,6 +246,12 @@ class Measurement(Record):
     within_budget: bool
     broken_limits: tuple[str, ...] = ()
     """One sentence for each limit that it breaks, with by how much."""
+    unfused_pairs: int = 0
+    """Quantize/dequantize pairs that ONNX Runtime left in its optimized graph: each costs time."""
+    hops: tuple[Hop, ...] = ()
+    """The parity ledger, from the dense torch network to this file."""
+    on_front: bool = False
+    """Whether no other candidate is as good in metric, bytes and latency and better in one."""
 
 
 class Gate(Record):
@@ -171,6 +269,9 @@ class Verdict(Record):
     reason: str
     """Why this candidate: one sentence."""
     measurements: tuple[Measurement, ...]
+    dropped: tuple[Dropped, ...] = ()
+    """Trials that did not come so far."""
+    conditions: Conditions
     test_metric: float
     """The winner's metric on the test split, which is read for it alone."""
     gate: Gate

@@ -6,7 +6,7 @@ text there. Every default works on `data/digits.parquet`.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -61,10 +61,12 @@ class IngestConfig(Form):
 class TrainConfig(Form):
     """Which network is trained, and how."""
 
-    family: Literal["linear", "mlp", "cnn", "resnet", "rnn", "transformer", "custom"] = "mlp"
-    """The architecture; custom calls the function at import_path."""
+    family: Literal["linear", "mlp", "cnn", "resnet", "rnn", "transformer", "custom", "pretrained"] = "mlp"
+    """The architecture; custom calls the function at import_path, pretrained takes the model at source as it is."""
     import_path: str = ""
-    """For family custom: 'package.module:function' that returns a torch module."""
+    """For custom, and pretrained weights in safetensors: 'package.module:function' that returns a torch module."""
+    source: str = ""
+    """For family pretrained: path, s3:// or http(s):// of an .onnx, .safetensors, .keras, TorchScript or .pt2 file."""
     hidden_sizes: tuple[Annotated[int, Field(gt=0, le=65536)], ...] = (64, 32)
     """Width of each hidden layer: units, channels (cnn, resnet), or for cnn on text the words' and each window's."""
     cell: Literal["lstm", "gru"] = "lstm"
@@ -108,28 +110,61 @@ class TrainConfig(Form):
             )
         return self
 
+    @model_validator(mode="after")
+    def _pretrained_names_its_file(self) -> "TrainConfig":
+        if self.family == "pretrained" and not self.source:
+            raise ValueError("source is '', but family pretrained needs a model file: give its path or address")
+        if self.family != "pretrained" and self.source:
+            raise ValueError(
+                f"source is {self.source!r}, but family {self.family} trains anew: set family to pretrained"
+            )
+        return self
+
 
 class PruneConfig(Form):
     """How much of the trained model is cut away."""
 
     ratios: tuple[float, ...] = (0.25, 0.5)
-    """Shares of channels (or weights) to remove, one candidate each; empty skips pruning."""
+    """Shares of channels (or weights) to remove, one smaller network each; empty skips pruning."""
     method: Literal["channels", "magnitude"] = "channels"
     """channels makes a smaller network; magnitude zeroes the smallest weights, which pays in transit."""
+    sparsities: tuple[float, ...] = ()
+    """Shares of the weights left after cutting channels to zero as well, each tried on dense and on every ratio."""
+    students: tuple[tuple[Annotated[int, Field(gt=0, le=65536)], ...], ...] = ()
+    """Hidden sizes of smaller networks of the same family, trained from nothing with the dense one as teacher."""
+    round_to: Annotated[int, Field(gt=0, le=256)] = 1
+    """Leave a multiple of this many channels, as some hardware likes it."""
     finetune_epochs: Annotated[int, Field(ge=0)] = 10
-    """Passes over the training split after the cut."""
+    """Passes over the training split after the cut; of many networks, only the better half of each round goes on."""
     distill: bool = False
     """Let the dense model teach the pruned one."""
 
-    @field_validator("ratios")
+    @field_validator("ratios", "sparsities")
     @classmethod
-    def _ratios_leave_something(cls, ratios: tuple[float, ...]) -> tuple[float, ...]:
-        for i, ratio in enumerate(ratios):
-            if not 0 < ratio < 1:
-                raise ValueError(f"ratios[{i}] is {ratio}, but must lie in (0, 1): 0.9 removes nine channels of ten")
-        if len(set(ratios)) < len(ratios):
-            raise ValueError(f"ratios is {list(ratios)}, but must not repeat: each is one candidate")
-        return ratios
+    def _shares_leave_something(cls, shares: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        for i, share in enumerate(shares):
+            if not 0 < share < 1:
+                raise ValueError(
+                    f"{info.field_name}[{i}] is {share}, but must lie in (0, 1): 0.9 removes nine channels of ten"
+                )
+        if len(set(shares)) < len(shares):
+            raise ValueError(f"{info.field_name} is {list(shares)}, but must not repeat: each is one candidate")
+        return shares
+
+    @field_validator("students")
+    @classmethod
+    def _students_differ(cls, students: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
+        if len(set(students)) < len(students):
+            raise ValueError(f"students is {[list(s) for s in students]}, but must not repeat: each is one candidate")
+        return students
+
+    @model_validator(mode="after")
+    def _weights_are_zeroed_once(self) -> "PruneConfig":
+        if self.method == "magnitude" and self.sparsities:
+            raise ValueError(
+                "sparsities is given, but method magnitude zeroes by ratios already: set method to channels"
+            )
+        return self
 
 
 class ExportConfig(Form):
@@ -137,13 +172,22 @@ class ExportConfig(Form):
 
     opset: Annotated[int, Field(ge=18, le=23)] = 20
     """Version of the ONNX operators."""
+    extra_formats: tuple[Literal["openvino", "litert"], ...] = ()
+    """The winner in other formats as well, each held against it: OpenVINO IR, LiteRT (.tflite); optional extras."""
 
 
 class QuantizeConfig(Form):
     """Which number formats are tried."""
 
-    schemes: tuple[Literal["none", "dynamic", "static"], ...] = ("none", "dynamic", "static")
-    """none keeps fp32; dynamic and static are int8. One candidate for each graph and scheme."""
+    schemes: tuple[Literal["none", "dynamic", "static", "static-all", "int4", "qat"], ...] = (
+        "none",
+        "dynamic",
+        "static",
+        "static-all",
+    )
+    """fp32; int8 dynamic; int8 static of products alone or of all operators; int4 weights; int8 trained for."""
+    fallback: bool = True
+    """Where static int8 loses too much: other ranges, then the touchiest layers in float, then training for it."""
     calibration_samples: Annotated[int, Field(gt=0)] = 256
     """Training rows that set the ranges of static int8."""
 
@@ -172,6 +216,14 @@ class EvaluateConfig(Form):
     """ONNX Runtime threads while latency is measured."""
     batch_size: Annotated[int, Field(gt=0, le=65536)] = 1
     """Rows of a request while latency is measured."""
+    prefer: Literal["size", "transit", "latency"] = "size"
+    """Which candidate inside the budget wins: fewest bytes on disk, fewest compressed, or lowest p50."""
+    min_agreement: Annotated[float, Field(ge=0, le=1)] = 0.8
+    """Least share of golden rows that a step of the chain (cutting, quantizing) must answer alike."""
+    max_search_seconds: Annotated[int, Field(gt=0)] | None = None
+    """Start no further trial after so long; what was found by then is measured; empty takes the time it takes."""
+    if_impossible: Literal["fp32", "nothing"] = "fp32"
+    """When no candidate keeps the budget: publish dense fp32, or nothing."""
     min_metric: float | None = None
     """The gate: least test accuracy (0 to 1), or largest test RMSE in the target's unit; empty lets all pass."""
 
