@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.compressors.quantizer import compressed_size
 from tasks.contracts.artifacts import Candidate, Measurement
 from tasks.contracts.schema import Encoding, Schema
 from tasks.exporters.parity import Agreement, agreement
@@ -13,6 +12,7 @@ from tasks.runtime import budget as budgets
 from tasks.runtime import latency, scoring
 from tasks.runtime.session import load
 from tasks.runtime.slices import run_in_slices
+from tasks.runtime.transport import compressed_size
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,4 @@
 import logging
-import lzma
 import subprocess
 import sys
 from collections import Counter
@@ -11,7 +10,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from tasks.compressors.quantizer import compressed_size, quantize, saturates
+from tasks.compressors.quantizer import quantize, saturates
 from tasks.contracts.errors import ConfigError, GraphError
 from tasks.exporters.onnx_graph import export_network
 from tasks.runtime.session import load
@@ -208,16 +207,3 @@ def test_weights_do_with_seven_bits_where_sums_would_overflow():
     assert saturates("AMD64", "fpu avx2")
     assert not saturates("x86_64", "fpu avx_vnni avx2")
     assert not saturates("arm64", "")
-
-
-def test_the_compressed_size_is_that_of_xz():
-    zeros, noise = bytes(100_000), np.random.default_rng(0).bytes(100_000)
-    assert compressed_size(zeros) < 200
-    assert compressed_size(noise) > 100_000
-    assert compressed_size(noise) == len(lzma.compress(noise, preset=6))
-
-
-def test_large_files_are_measured_with_less_effort_and_almost_the_same_result():
-    weights = np.random.default_rng(0).normal(size=1_100_000).astype(np.float32).tobytes()
-    assert len(weights) > 2**22
-    assert compressed_size(weights) == pytest.approx(0.92 * len(weights), rel=0.02)
