@@ -35,6 +35,8 @@ class IngestConfig(Form):
     """Columns to leave out."""
     missing: Literal["error", "mean", "drop"] = "error"
     """What to do with empty cells: refuse the data, fill with the training mean, or drop the row."""
+    scaling: Literal["standard", "unit", "none"] = "standard"
+    """How numbers and pixels reach the network: centred and scaled, pixels as 0 to 1, or both as they are."""
     split_by: Literal["random", "hash", "time", "given"] = "random"
     """How rows find their side: by seed, by content (stable when data are appended), by time, or as the source says."""
     time_column: str = ""
@@ -55,6 +57,15 @@ class IngestConfig(Form):
             )
         if self.split_by == "time" and not self.time_column:
             raise ValueError("time_column is empty, but split_by=time needs one: name the column that orders the rows")
+        return self
+
+    @model_validator(mode="after")
+    def _means_are_known_where_they_fill(self) -> "IngestConfig":
+        if self.missing == "mean" and self.scaling != "standard":
+            raise ValueError(
+                f"missing is mean, but scaling {self.scaling} keeps no means: "
+                "set missing to drop, or scaling to standard"
+            )
         return self
 
 

@@ -13,7 +13,7 @@ from tasks.contracts.artifacts import Profile, Split
 from tasks.contracts.schema import Encoding, Schema
 from tasks.datasets.assignment import SplitBy, assigner, reserved_columns
 from tasks.datasets.checks import check_rows, check_schema, check_summary, check_types
-from tasks.datasets.encoding import fit
+from tasks.datasets.encoding import Scaling, fit
 from tasks.datasets.formats import Format, open_source
 from tasks.datasets.intake import take_in, written_schema
 from tasks.datasets.oddities import oddities
@@ -38,6 +38,7 @@ class Request:
     time_column: str
     shares: Shares
     seed: int
+    scaling: Scaling
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def build_dataset(
     features: Sequence[str] = (),
     exclude: Sequence[str] = (),
     missing: Literal["error", "mean", "drop"] = "error",
+    scaling: Scaling = "standard",
     split_by: SplitBy = "random",
     time_column: str = "",
     validation_share: float = 0.15,
@@ -80,7 +82,7 @@ def build_dataset(
         ConfigError: naming the form's field that does not fit the source.
     """
     shares = Shares(validation_share, test_share)
-    request = Request(target, task, features, exclude, missing, split_by, time_column, shares, seed)
+    request = Request(target, task, features, exclude, missing, split_by, time_column, shares, seed, scaling)
     opened = open_source(source, format, max_bytes)
     try:
         return _build(opened, folder, request)
@@ -110,7 +112,7 @@ def _build(source: Source, folder: Path, request: Request) -> BuiltDataset:
         odd = oddities(summary, intake.facts, intake.leaks, intake.dropped, columns.left_out)
         built = BuiltDataset(
             schema=schema,
-            encoding=fit(summary),
+            encoding=fit(summary, request.scaling),
             profile=profile(summary),
             rows=dict(writer.rows),
             files=dict(writer.files),

@@ -1,6 +1,7 @@
 """How rows become tensors, fitted on the training split alone."""
 
 from math import ceil
+from typing import Literal
 
 import numpy as np
 
@@ -14,31 +15,39 @@ from tasks.datasets.summary import (
     TrainingSummary,
 )
 
+Scaling = Literal["standard", "unit", "none"]
+AS_IT_IS = NumberEncoding(mean=0.0, scale=1.0)
 MOST_WORDS = 20_000
 SHORTEST, LONGEST = 4, 256
 """Bounds of the token count a text is cut or padded to."""
 LENGTH_QUANTILE = 0.99
 
 
-def fit(summary: TrainingSummary) -> Encoding:
-    """The encoding of rows like those summed up."""
+def fit(summary: TrainingSummary, scaling: Scaling = "standard") -> Encoding:
+    """The encoding of rows like those summed up.
+
+    Args:
+        summary: Of the training split.
+        scaling: standard centres numbers and pixels; unit takes pixels as 0 to 1 and none as 0 to 255, both take
+            numbers as they are. A regression target is always standardised.
+    """
     target = summary.target
     return Encoding(
-        features=tuple(_encoding(feature) for feature in summary.features),
+        features=tuple(_encoding(feature, scaling) for feature in summary.features),
         target=_numbers(target) if isinstance(target, NumberSummary) else None,
     )
 
 
-def _encoding(summary: Summary) -> NumberEncoding | CategoryEncoding | ImageEncoding | TextEncoding:
+def _encoding(summary: Summary, scaling: Scaling) -> NumberEncoding | CategoryEncoding | ImageEncoding | TextEncoding:
     match summary:
         case NumberSummary():
-            return _numbers(summary)
+            return _numbers(summary) if scaling == "standard" else AS_IT_IS
         case CategorySummary():
             return CategoryEncoding(values=tuple(sorted(summary.counts)))
         case TextSummary():
             return _text(summary)
         case ImageSummary():
-            return _image(summary)
+            return _image(summary) if scaling == "standard" else _pixels(summary, 1 / 255 if scaling == "none" else 1.0)
 
 
 def _numbers(summary: NumberSummary) -> NumberEncoding:
@@ -64,3 +73,8 @@ def _image(summary: ImageSummary) -> ImageEncoding:
     std = np.sqrt((share * np.square(levels - mean[:, None])).sum(axis=1))
     scale = [_scale(float(m), float(s)) for m, s in zip(mean, std, strict=True)]
     return ImageEncoding(mean=tuple(float(m) for m in mean), scale=tuple(scale))
+
+
+def _pixels(summary: ImageSummary, scale: float) -> ImageEncoding:
+    channels = len(summary.levels)
+    return ImageEncoding(mean=(0.0,) * channels, scale=(scale,) * channels)

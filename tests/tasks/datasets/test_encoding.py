@@ -1,9 +1,12 @@
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
+from tasks.contracts.config import IngestConfig
 from tasks.contracts.schema import CategoryEncoding, ImageEncoding, NumberEncoding, TextEncoding
 from tasks.datasets.build import build_dataset
 from tasks.datasets.preprocessing import build_preprocessor, encode
@@ -87,3 +90,25 @@ def test_channels_are_standardised_like_numpy_does(channels: int, tmp_path: Path
     train = read_split(built.files["train"], built.schema).inputs["image"] / 255
     np.testing.assert_allclose(encoding.mean, train.mean(axis=(0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(encoding.scale, train.std(axis=(0, 1, 2)), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("scaling", "highest"), [("unit", 1.0), ("none", 255.0)])
+def test_pixels_reach_the_network_as_they_are_asked_for(scaling: Any, highest: float, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (90, 5, 4, 3), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", x=images, y=np.arange(90) % 2)
+    built = build_dataset(tmp_path / "d.npz", tmp_path / "out", scaling=scaling)
+    raw = read_split(built.files["train"], built.schema).inputs["image"]
+    encoded = encode(build_preprocessor(built.schema, built.encoding), {"image": raw})
+    np.testing.assert_allclose(encoded, raw.transpose(0, 3, 1, 2) / 255 * highest, rtol=1e-6)
+
+
+def test_numbers_that_are_not_scaled_reach_the_network_bit_for_bit(tmp_path: Path) -> None:
+    rows = [f"{i**2 / 7},{i % 3}" for i in range(300)]
+    built = build_dataset(written(tmp_path / "d.csv", "a,label", *rows), tmp_path / "out", scaling="none")
+    raw = read_split(built.files["train"], built.schema).inputs["features"]
+    np.testing.assert_array_equal(encode(build_preprocessor(built.schema, built.encoding), {"features": raw}), raw)
+
+
+def test_means_cannot_fill_cells_where_none_are_kept() -> None:
+    with pytest.raises(ValidationError, match="missing is mean, but scaling none keeps no means: set missing to drop"):
+        IngestConfig(missing="mean", scaling="none")
