@@ -175,13 +175,21 @@ class Candidate(Record):
     kept_float: tuple[str, ...] = ()
     """Nodes that were left in float because they lose too much in int8."""
 
+    @property
+    def scheme(self) -> str:
+        """The number format, the last part of the name."""
+        return self.name.rpartition("/")[2]
+
+
+Rung = Literal["schemes", "survey", "finetune", "quantize", "time"]
+
 
 class Dropped(Record):
     """A trial that the search gave up, and why."""
 
     name: str
     """Of the network, or of the candidate."""
-    rung: Literal["schemes", "survey", "finetune", "quantize", "time"]
+    rung: Rung
     """Where it was dropped."""
     reason: str
 
