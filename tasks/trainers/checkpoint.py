@@ -34,12 +34,14 @@ class Progress:
         weights: Parameters and buffers after the last of them.
         best: The same after the epoch of the lowest validation loss.
         optimizer: The optimizer's memory.
+        first: Number of the first epoch that may be the best one. Not written: the key decides it.
     """
 
     epochs: tuple[Epoch, ...]
     weights: Mapping[str, Tensor]
     best: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
+    first: int = 1
 
     @classmethod
     def start(cls, module: nn.Module) -> "Progress":
@@ -49,14 +51,14 @@ class Progress:
 
     @property
     def best_epoch(self) -> Epoch | None:
-        """The first of the epochs with the lowest validation loss."""
-        return min(self.epochs, key=lambda epoch: epoch.validation_loss, default=None)
+        """The earliest epoch of the lowest validation loss, from `first` on."""
+        return min(self.epochs[self.first - 1 :], key=lambda epoch: epoch.validation_loss, default=None)
 
     def advanced(self, epoch: Epoch, module: nn.Module, optimizer: Mapping[str, Tensor]) -> "Progress":
         """After one more epoch, at whose end module and optimizer stand."""
         weights, best = _copy(module), self.best_epoch
         better = best is None or epoch.validation_loss < best.validation_loss
-        return Progress((*self.epochs, epoch), weights, weights if better else self.best, optimizer)
+        return Progress((*self.epochs, epoch), weights, weights if better else self.best, optimizer, self.first)
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:
@@ -95,7 +97,7 @@ def load(folder: Path, key: str) -> Progress | None:
     for name, value in tensors.items():
         part, _, rest = name.partition("/")
         parts[part][rest] = value
-    return Progress(epochs=tuple(Epoch(**epoch) for epoch in header["epochs"]), **parts)
+    return Progress(tuple(Epoch(**epoch) for epoch in header["epochs"]), *parts.values())
 
 
 def training_key(module: nn.Module, tensors: Mapping[str, Tensor], settings: Mapping[str, Any], workers: int) -> str:

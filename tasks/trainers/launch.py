@@ -4,14 +4,14 @@ The one place where a form becomes arguments; the loop itself knows no form.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import nn
 
+from tasks.compressors.gradual import Sparsity
 from tasks.contracts.artifacts import Architecture
 from tasks.contracts.config import TrainConfig
 from tasks.contracts.errors import ConfigError
@@ -86,7 +86,7 @@ def run(
     checkpoint: Path | None = None,
     epochs: int | None = None,
     teacher: nn.Module | None = None,
-    masks: Mapping[str, torch.Tensor] | None = None,
+    sparsity: Sparsity | None = None,
 ) -> Fit:
     """Train `module` as the recipe says, in this process or under torchrun.
 
@@ -101,13 +101,13 @@ def run(
         checkpoint: Folder to resume from and to write to after every epoch; None keeps none.
         epochs: Instead of the recipe's, for fine-tuning.
         teacher: Distil from this network.
-        masks: Keep these weights at zero.
+        sparsity: Zero the smallest weights meanwhile, and keep them at zero.
     """
     arguments: dict[str, Any] = recipe.config.model_dump(include=LOOP_FIELDS)
     if epochs is not None:
         arguments |= {"epochs": epochs, "stop_loss": None, "patience": 0}
     arguments |= {"loss": recipe.loss, "seed": seed, "report": report, "checkpoint": checkpoint}
-    arguments |= {"teacher": teacher, "masks": masks}
+    arguments |= {"teacher": teacher, "sparsity": sparsity}
     if recipe.config.engine == "torchrun":
         arguments |= {"architecture": recipe.architecture, "pruning_history": list(history)}
         return torchrun.fit(module, train, validation, workers=recipe.config.workers, **arguments)

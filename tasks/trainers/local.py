@@ -1,11 +1,12 @@
 """The launcher of the training loop in this process."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Unpack
 
 from torch import Tensor, nn
 
+from tasks.compressors.gradual import Sparsity
 from tasks.models.randomness import seeded
 from tasks.trainers import loop, repeatable
 from tasks.trainers.records import Arrays, Epoch, Fit, Settings, ignore
@@ -28,11 +29,18 @@ def fit(
     checkpoint: Path | None = None,
     report: Callable[[Epoch], None] = ignore,
     teacher: nn.Module | Tensor | None = None,
-    masks: Mapping[str, Tensor] | None = None,
+    sparsity: Sparsity | None = None,
     **settings: Unpack[Settings],
 ) -> Fit:
     """Train here, on `threads` cores; everything else is as in `loop.fit`."""
     with seeded(settings["seed"]), repeatable.threads(threads):
         return loop.fit(
-            module, train, validation, checkpoint=checkpoint, report=report, teacher=teacher, masks=masks, **settings
+            module,
+            train,
+            validation,
+            checkpoint=checkpoint,
+            report=report,
+            teacher=teacher,
+            sparsity=sparsity,
+            **settings,
         )

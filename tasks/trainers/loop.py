@@ -2,17 +2,19 @@
 
 What is notable: batches and dropout depend on (seed, epoch) alone, so that a resumed training ends with the bytes of an
 undisturbed one; deterministic algorithms only; tensors are indexed directly, without worker processes; the weights that
-are kept are those of the epoch with the lowest validation loss.
+are kept are those of the epoch with the lowest validation loss, among those that have all the zeros they were to have.
 """
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from tasks.compressors.distillation import distillation_loss
+from tasks.compressors.gradual import Sparsifier, Sparsity
 from tasks.contracts.errors import TrainingError
 from tasks.models.randomness import reseed, seeded
 from tasks.trainers import checkpoint as checkpoints
@@ -20,13 +22,7 @@ from tasks.trainers.batches import Batches, least_rows
 from tasks.trainers.checkpoint import Progress
 from tasks.trainers.layout import fast_layout
 from tasks.trainers.objectives import answers, check_targets, evaluate, objective, tensors
-from tasks.trainers.optimizers import (
-    Masks,
-    learning_rate_at,
-    make_optimizer,
-    optimizer_tensors,
-    restore_optimizer,
-)
+from tasks.trainers.optimizers import learning_rate_at, make_optimizer, optimizer_tensors, restore_optimizer
 from tasks.trainers.records import Arrays, Epoch, Fit, LossName, OptimizerName, Schedule, Settings, Stop, ignore
 from tasks.trainers.repeatable import deterministic
 from tasks.trainers.team import Alone, Team
@@ -52,7 +48,7 @@ def fit(
     checkpoint: Path | None = None,
     report: Callable[[Epoch], None] = ignore,
     teacher: nn.Module | Tensor | None = None,
-    masks: Mapping[str, Tensor] | None = None,
+    sparsity: Sparsity | None = None,
     team: Team | None = None,
 ) -> Fit:
     """Train a module in place.
@@ -77,7 +73,7 @@ def fit(
         checkpoint: Folder to resume from and to write to after every epoch; None keeps none.
         report: Called after each epoch, once its checkpoint stands; a resumed training reports the old ones first.
         teacher: Distil from this network, or from its logits for the training rows.
-        masks: Parameter name to 0/1 tensor: weights that stay zero.
+        sparsity: Zero the smallest weights meanwhile, and keep them at zero; None lets every weight live.
         team: The processes that train together; None is this one alone.
 
     Raises:
@@ -99,7 +95,7 @@ def fit(
     )
     with seeded(seed), deterministic(), fast_layout(module):
         training = _Training(
-            module, train, validation, settings=settings, teacher=teacher, masks=masks or {}, team=team or Alone()
+            module, train, validation, settings=settings, teacher=teacher, sparsity=sparsity, team=team or Alone()
         )
         return training.run(checkpoint, report)
 
@@ -115,7 +111,7 @@ class _Training:
         *,
         settings: Settings,
         teacher: nn.Module | Tensor | None,
-        masks: Mapping[str, Tensor],
+        sparsity: Sparsity | None,
         team: Team,
     ) -> None:
         self.module, self.settings, self.team = module, settings, team
@@ -129,8 +125,8 @@ class _Training:
         check_targets(settings["loss"], self.held_out.targets, outputs)
         # Once for all epochs: rows are never changed on their way, so the teacher would only repeat itself.
         self.teacher = answers(teacher, self.rows.inputs) if isinstance(teacher, nn.Module) else teacher
-        self.masks = Masks(module, masks)
-        self.fixed = {f"mask/{name}": mask for name, mask in masks.items()}
+        self.sparsity, self.sparsifier = sparsity, Sparsifier(module, sparsity)
+        self.steps = settings["epochs"] * self.batches.steps
         self.optimizer = make_optimizer(
             module,
             settings["optimizer"],
@@ -144,6 +140,7 @@ class _Training:
         """Every epoch that is still to be done; the best weights end up in the module."""
         key = self._key() if checkpoint else ""
         progress = (checkpoints.load(checkpoint, key) if checkpoint else None) or Progress.start(self.module)
+        progress = replace(progress, first=self._first_settled())
         self._restore(progress)
         for epoch in progress.epochs:
             report(epoch)
@@ -162,7 +159,11 @@ class _Training:
     def _restore(self, progress: Progress) -> None:
         self.module.load_state_dict(dict(progress.weights))
         restore_optimizer(self.module, self.optimizer, progress.optimizer)
-        self.masks.apply()
+
+    def _first_settled(self) -> int:
+        """Number of the first epoch at whose end the network has all the zeros it was to have."""
+        numbers = range(1, self.settings["epochs"] + 1)
+        return next((n for n in numbers if self.sparsifier.settled(n * self.batches.steps, self.steps)), 1)
 
     def _epoch(self, number: int) -> Epoch:
         started = time.perf_counter()
@@ -181,6 +182,7 @@ class _Training:
     def _pass(self, number: int) -> float:
         """One pass over the training rows: their mean loss."""
         self.network.train()
+        self.sparsifier.begin()
         total = 0.0
         for step, batch in enumerate(self.batches.of_epoch(number)):
             self._set_rate(number, step)
@@ -191,7 +193,7 @@ class _Training:
             # A team averages gradients over its members, whose shares of the batch may differ by one row.
             (loss * (len(mine) * self.team.size / len(batch))).backward()
             self.optimizer.step()
-            self.masks.apply()
+            self.sparsifier.apply(self._done(number, step + 1), self.steps)
         return self.team.total(total)[0] / len(self.rows.targets)
 
     def _loss(self, rows: Tensor) -> Tensor:
@@ -210,12 +212,15 @@ class _Training:
         raise TrainingError(f"the loss is {value} in epoch {number}, step {step + 1}, but must be finite: {mend}")
 
     def _set_rate(self, number: int, step: int) -> float:
-        of_all = (number - 1) * self.batches.steps + step
-        steps = self.settings["epochs"] * self.batches.steps
-        rate = learning_rate_at(of_all, steps, self.settings["learning_rate"], self.settings["schedule"])
+        done = self._done(number, step)
+        rate = learning_rate_at(done, self.steps, self.settings["learning_rate"], self.settings["schedule"])
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         return rate
+
+    def _done(self, number: int, step: int) -> int:
+        """Steps that are done of all, once `step` are done in epoch `number`."""
+        return (number - 1) * self.batches.steps + step
 
     def _validate(self) -> tuple[float, float]:
         return evaluate(self.module, self.held_out, self.settings["loss"], self.team)
@@ -228,7 +233,9 @@ class _Training:
             "validation/targets": self.held_out.targets,
         }
         teacher = {} if self.teacher is None else {"teacher": self.teacher}
-        return checkpoints.training_key(self.module, data | teacher | self.fixed, self.settings, self.team.size)
+        sparsity = asdict(self.sparsity) if self.sparsity else None
+        settings = {**self.settings, "sparsity": sparsity}
+        return checkpoints.training_key(self.module, data | teacher, settings, self.team.size)
 
 
 def _stop(progress: Progress, settings: Settings) -> Stop | None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from tasks.contracts.errors import ModelError, unknown_name
 from tasks.trainers.records import OptimizerName, Schedule
 
 MOMENTUM = 0.9
@@ -67,27 +66,3 @@ def restore_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer, tenso
         # In the parameter's own layout: fused rules walk all three side by side in memory.
         laid_out = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
         optimizer.state[parameter][slot] = laid_out.detach()
-
-
-class Masks:
-    """Weights that are held at zero, by 0/1 tensors named like their parameters.
-
-    Raises:
-        ModelError: A mask names no parameter of the module.
-    """
-
-    def __init__(self, module: nn.Module, masks: Mapping[str, Tensor]) -> None:
-        parameters = dict(module.named_parameters())
-        for name in masks:
-            if name not in parameters:
-                raise ModelError(unknown_name("mask for parameter", name, parameters))
-        self._pairs = [(parameters[name], mask == 0) for name, mask in masks.items()]
-
-    @torch.no_grad()
-    def apply(self) -> None:
-        """Zero the masked weights; after every step, because momentum moves them without a gradient.
-
-        Filled, not multiplied: -w * 0 is -0.0, whose bytes are not zeros and do not compress like them.
-        """
-        for parameter, zeros in self._pairs:
-            parameter.masked_fill_(zeros, 0.0)

@@ -10,8 +10,9 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -19,6 +20,7 @@ import numpy as np
 import safetensors.torch
 from torch import Tensor, nn
 
+from tasks.compressors.gradual import Sparsity
 from tasks.contracts import errors
 from tasks.contracts.artifacts import Architecture
 from tasks.contracts.errors import ConfigError, TrainingError
@@ -44,7 +46,7 @@ def fit(
     checkpoint: Path | None = None,
     report: Callable[[Epoch], None] = ignore,
     teacher: nn.Module | Tensor | None = None,
-    masks: Mapping[str, Tensor] | None = None,
+    sparsity: Sparsity | None = None,
     **settings: Unpack[Settings],
 ) -> Fit:
     """Train in `workers` processes of `threads` threads each, which share the rows of every batch.
@@ -63,7 +65,7 @@ def fit(
         checkpoint: As in `loop.fit`, as is all that follows.
         report: Called in this process.
         teacher: Its logits for the training rows are taken here, once.
-        masks: As in `loop.fit`.
+        sparsity: As in `loop.fit`.
         **settings: As in `loop.fit`.
 
     Raises:
@@ -81,9 +83,11 @@ def fit(
         if teacher is not None:
             logits = answers(teacher, tensors(train).inputs) if isinstance(teacher, nn.Module) else teacher
             np.save(folder / "teacher.npy", logits.numpy())
-        if masks:
-            safetensors.torch.save_file({name: mask.contiguous() for name, mask in masks.items()}, folder / "masks")
-        job = {"settings": settings, "checkpoint": str(checkpoint.absolute()) if checkpoint else None}
+        job = {
+            "settings": settings,
+            "sparsity": asdict(sparsity) if sparsity else None,
+            "checkpoint": str(checkpoint.absolute()) if checkpoint else None,
+        }
         (folder / "job.json").write_bytes(canonical_json(job))
         _run(folder, workers, threads, report)
         return _fitted(folder, module)

@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 from torch import distributed
 
+from tasks.compressors.gradual import Sparsity
 from tasks.contracts.errors import IngotError
 from tasks.contracts.record import canonical_json
 from tasks.models import atomic, network_file
@@ -62,7 +63,7 @@ def _train(folder: Path) -> None:
         checkpoint=Path(job["checkpoint"]) if job["checkpoint"] else None,
         report=lambda epoch: _report(folder, epoch, team),
         teacher=teacher,
-        masks=safetensors.torch.load_file(folder / "masks") if (folder / "masks").exists() else None,
+        sparsity=Sparsity(**job["sparsity"]) if job["sparsity"] else None,
         team=team,
         **job["settings"],
     )

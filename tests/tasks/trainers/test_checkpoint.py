@@ -15,6 +15,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from tasks.compressors.gradual import Sparsity
+from tasks.compressors.magnitude import sparsity
 from tasks.contracts.artifacts import Architecture
 from tasks.contracts.errors import TrainingError
 from tasks.models import zoo
@@ -101,13 +103,25 @@ def test_full_batch_descent_without_momentum_resumes_too(tmp_path):
     assert state_of(resumed.module) == state_of(fit(network(), rows, rows, **settings).module)
 
 
-def test_masks_and_a_teacher_resume_too(tmp_path):
+@pytest.mark.parametrize("cut", range(1, 6))
+def test_gradual_sparsity_and_a_teacher_resume_too(cut, tmp_path):
     rows = data()
-    more = {"masks": {"head.weight": torch.eye(2, 16)}, "teacher": network()}
+    more = {"sparsity": Sparsity(0.8), "teacher": network()}
     with pytest.raises(Interrupted):
-        fit(network(), rows, rows, checkpoint=tmp_path, report=interrupting(3), **more, **SETTINGS)
+        fit(network(), rows, rows, checkpoint=tmp_path, report=interrupting(cut), **more, **SETTINGS)
     resumed = fit(network(), rows, rows, checkpoint=tmp_path, **more, **SETTINGS)
-    assert state_of(resumed.module) == state_of(fit(network(), rows, rows, **more, **SETTINGS).module)
+    whole = fit(network(), rows, rows, **more, **SETTINGS)
+    assert state_of(resumed.module) == state_of(whole.module)
+    assert resumed.best_epoch == whole.best_epoch
+    assert sparsity(resumed.module) == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.parametrize("other", [None, Sparsity(), Sparsity(0.8, updates=7)])
+def test_another_sparsity_is_another_training(other, tmp_path):
+    rows = data()
+    fit(network(), rows, rows, checkpoint=tmp_path, sparsity=Sparsity(0.8), **SETTINGS)
+    found = fit(network(), rows, rows, checkpoint=tmp_path, sparsity=other, **SETTINGS)
+    assert state_of(found.module) == state_of(fit(network(), rows, rows, sparsity=other, **SETTINGS).module)
 
 
 def test_patience_counts_across_a_cut(tmp_path):

@@ -11,8 +11,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
+from tasks.compressors.gradual import Sparsity
+from tasks.compressors.magnitude import sparsity
 from tasks.contracts.artifacts import Architecture
-from tasks.contracts.errors import ConfigError, DataError, ModelError, TrainingError
+from tasks.contracts.errors import ConfigError, DataError, TrainingError
 from tasks.models import zoo
 from tasks.trainers.loop import Arrays, fit
 from tasks.trainers.objectives import evaluate
@@ -246,20 +248,42 @@ def test_a_last_row_alone_does_not_upset_batch_norm():
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-def test_masked_weights_stay_zero_whatever_the_optimizer_remembers(optimizer):
+def test_zeros_stay_zero_whatever_the_optimizer_remembers(optimizer):
     data, module = classes(), mlp()
-    mask = (torch.arange(96).reshape(16, 6) % 3 > 0).float()
+    mask = torch.arange(96).reshape(16, 6) % 3 > 0
+    with torch.no_grad():
+        module.get_parameter("hidden.0.0.weight").mul_(mask)
     settings = {**SETTINGS, "optimizer": optimizer, "l2": 0.01}
-    fit(module, data, data, masks={"hidden.0.0.weight": mask}, **settings)
+    fit(module, data, data, sparsity=Sparsity(), **settings)
     weight = module.get_parameter("hidden.0.0.weight").detach()
-    assert torch.equal(weight != 0, mask != 0)
-    assert not torch.signbit(weight[mask == 0]).any()
+    assert torch.equal(weight != 0, mask)
+    assert not torch.signbit(weight[~mask]).any()
 
 
-def test_refuses_a_mask_for_no_parameter():
-    data = classes()
-    with pytest.raises(ModelError, match=r"^mask for parameter 'hidden.0.weight' does not exist: did you mean"):
-        fit(mlp(), data, data, masks={"hidden.0.weight": torch.ones(1)}, **SETTINGS)
+def test_without_sparsity_a_zero_may_come_alive():
+    data, module = classes(), mlp()
+    with torch.no_grad():
+        module.head.weight.zero_()
+    assert fit(module, data, data, **SETTINGS).module.head.weight.all()
+
+
+@pytest.mark.parametrize(("epochs", "batch_size", "first"), [(6, 16, 4), (1, 16, 1), (1, 0, 1), (9, 0, 6)])
+def test_the_weights_that_are_kept_have_all_their_zeros(epochs, batch_size, first):
+    data, other = classes(40), classes(60, seed=9)
+    settings = {**SETTINGS, "epochs": epochs, "batch_size": batch_size, "learning_rate": 0.05}
+    result = fit(mlp(hidden_sizes=(64,)), data, other, sparsity=Sparsity(0.9), **settings)
+    assert sparsity(result.module) == pytest.approx(0.9, abs=0.01)
+    losses = [epoch.validation_loss for epoch in result.epochs]
+    assert result.best_epoch == first + int(np.argmin(losses[first - 1 :]))
+    assert evaluate(result.module, other, "cross_entropy") == (result.loss, result.metric)
+
+
+def test_patience_waits_until_the_network_is_sparse():
+    data, other = classes(40), classes(60, seed=9)
+    settings = {**SETTINGS, "epochs": 30, "patience": 2, "learning_rate": 0.05}
+    result = fit(mlp(hidden_sizes=(64,)), data, other, sparsity=Sparsity(0.9), **settings)
+    assert result.stopped_by == "patience"
+    assert result.best_epoch >= 20 and len(result.epochs) == result.best_epoch + 2
 
 
 def test_a_teacher_counts_for_half_of_the_loss_at_temperature_two():

@@ -13,6 +13,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from tasks.compressors.gradual import Sparsity
+from tasks.compressors.magnitude import sparsity
 from tasks.contracts.artifacts import Architecture
 from tasks.contracts.errors import ConfigError, TrainingError
 from tasks.models import zoo
@@ -34,7 +36,7 @@ SETTINGS = {
     "seed": 0,
 }
 NETWORK = Architecture(family="mlp", input_shape=(6,), output_size=2, hidden_sizes=(16,))
-MASKS = {"head.weight": torch.eye(2, 16)}
+SPARSITY = Sparsity(0.75)
 
 
 def data(rows=2003):
@@ -43,7 +45,7 @@ def data(rows=2003):
 
 
 def train(**more):
-    settings = {"teacher": zoo.build(NETWORK, seed=7), "masks": MASKS, **SETTINGS, **more}
+    settings = {"teacher": zoo.build(NETWORK, seed=7), "sparsity": SPARSITY, **SETTINGS, **more}
     return torchrun.fit(zoo.build(NETWORK), data(), data(), architecture=NETWORK, workers=2, **settings)
 
 
@@ -57,7 +59,7 @@ def team():
 def test_two_workers_descend_as_one(team):
     fit, seen = team
     teacher = zoo.build(NETWORK, seed=7)
-    alone = local.fit(zoo.build(NETWORK), data(), data(), threads=1, teacher=teacher, masks=MASKS, **SETTINGS)
+    alone = local.fit(zoo.build(NETWORK), data(), data(), threads=1, teacher=teacher, sparsity=SPARSITY, **SETTINGS)
     assert tuple(seen) == fit.epochs
     for ours, theirs in zip(fit.epochs, alone.epochs, strict=True):
         assert ours.train_loss == pytest.approx(theirs.train_loss, abs=1e-5)
@@ -67,6 +69,7 @@ def test_two_workers_descend_as_one(team):
     for name, value in alone.module.state_dict().items():
         torch.testing.assert_close(fit.module.state_dict()[name], value, atol=1e-4, rtol=1e-3)
     assert not fit.module.training
+    assert sparsity(fit.module) == sparsity(alone.module) == 0.75
 
 
 PROGRAM = """
