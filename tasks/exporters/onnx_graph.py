@@ -20,6 +20,7 @@ from torch import nn
 from tasks.contracts.errors import GraphError
 from tasks.contracts.schema import Encoding, Schema
 from tasks.contracts.signature import Datatype, Tensor, signature_of
+from tasks.exporters.adopted import adopt, brings_its_graph
 from tasks.exporters.answer import Loss, append_answer
 
 PRODUCER = "ingot"
@@ -58,7 +59,7 @@ def export_network(module: nn.Module, example: np.ndarray | torch.Tensor, opset:
     try:
         with _one_export, torch.no_grad(), _quiet():
             _check_forward(module, rows)
-            model = _trace(module, rows, opset)
+            model = _adopt(module, rows, opset) if brings_its_graph(module) else _trace(module, rows, opset)
     finally:
         module.train(was_training)
     _refuse_pinned_batch(model)
@@ -154,6 +155,13 @@ def _trace(module: nn.Module, rows: torch.Tensor, opset: int) -> onnx.ModelProto
         raise GraphError(f"the network cannot be exported at opset {opset}: torch.onnx gave no graph")
     model = program.model_proto
     _relabel(model, "", opset)
+    return model
+
+
+def _adopt(module: nn.Module, rows: torch.Tensor, opset: int) -> onnx.ModelProto:
+    """A pretrained graph as it is: at the opset that is asked for, or at its own where that is newer."""
+    model = adopt(module, tuple(rows.shape[1:]), opset)
+    _relabel(model, "", max(opset, *(entry.version for entry in model.opset_import if entry.domain == "")))
     return model
 
 

@@ -28,6 +28,17 @@ def build(architecture: Architecture) -> nn.Module:
     Raises:
         ModelError: The function cannot be found or called, or its module cannot be trained for these data.
     """
+    module = made(architecture)
+    _check_answer(architecture.import_path, module, architecture)
+    return module
+
+
+def made(architecture: Architecture) -> nn.Module:
+    """The same, not yet tried on any row.
+
+    Raises:
+        ModelError: The function cannot be found or called, or its module has nothing to train.
+    """
     path = architecture.import_path
     module = _call(path, _load(path), architecture)
     if not isinstance(module, nn.Module):
@@ -40,7 +51,6 @@ def build(architecture: Architecture) -> nn.Module:
             f"train.import_path {path} returned a module with no trainable parameters, but must have some: "
             "register layers as attributes, or in nn.ModuleList rather than a list"
         )
-    _check_answer(path, module, architecture)
     return module
 
 

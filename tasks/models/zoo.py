@@ -6,7 +6,7 @@ from torch import nn
 
 from tasks.contracts.artifacts import Architecture
 from tasks.contracts.errors import ModelError
-from tasks.models import cnn, custom
+from tasks.models import cnn, custom, pretrained
 from tasks.models.linear import Linear
 from tasks.models.mlp import MLP
 from tasks.models.randomness import seeded
@@ -23,9 +23,12 @@ FAMILIES: dict[str, Callable[[Architecture], nn.Module]] = {
     "rnn": RNN,
     "transformer": Transformer,
     "custom": custom.build,
+    "pretrained": pretrained.build,
 }
 READS = {"cnn": ("images", "text"), "resnet": ("images",)}
 """What the families that do not read everything read."""
+BROUGHT = ("custom", "pretrained")
+"""Made by the user: nobody is sent there for want of a family."""
 NEED_SIZES = ("cnn", "resnet", "rnn", "transformer")
 
 
@@ -46,7 +49,7 @@ def build(architecture: Architecture, *, seed: int = 0) -> nn.Module:
 def _check(architecture: Architecture) -> None:
     family, rows = architecture.family, kind(architecture)
     if rows not in READS.get(family, (rows,)):
-        fitting = [name for name in FAMILIES if name != "custom" and rows in READS.get(name, (rows,))]
+        fitting = [name for name in FAMILIES if name not in BROUGHT and rows in READS.get(name, (rows,))]
         raise ModelError(
             f"train.family is {family}, but must fit {rows} rows of shape {architecture.input_shape}: "
             f"take {', '.join(fitting[:-1])} or {fitting[-1]}"

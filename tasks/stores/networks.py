@@ -9,6 +9,7 @@ from torch import nn
 from tasks.compressors.channels import History
 from tasks.contracts.artifacts import Architecture, Network
 from tasks.models import network_file
+from tasks.models.pretrained import parameter_count
 from tasks.stores.s3 import Store
 
 
@@ -27,7 +28,7 @@ def put_network(
         path = Path(folder) / "network.safetensors"
         network_file.save(module, architecture, history, path)
         file = store.put_file(path)
-    parameters = sum(int(p.count_nonzero()) for p in module.parameters())
+    parameters = parameter_count(module)
     return Network(name=name, file=file, architecture=architecture, loss=loss, parameters=parameters, metric=metric)
 
 

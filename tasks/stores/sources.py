@@ -11,7 +11,7 @@ TIMEOUT_SECONDS = 30
 MOST_REDIRECTS = 5
 
 
-def local_source(store: Store, source: str, to: Path, max_bytes: int) -> Path:
+def local_source(store: Store, source: str, to: Path, max_bytes: int, *, field: str = "ingest.source") -> Path:
     """The file or folder of a source.
 
     Args:
@@ -19,6 +19,7 @@ def local_source(store: Store, source: str, to: Path, max_bytes: int) -> Path:
         source: A path, or an s3:// or http(s):// address.
         to: The folder that copies go to.
         max_bytes: Refuse a source larger than this.
+        field: Of the form, for the words of a refusal.
 
     Raises:
         DataError: There is no such source, or it is too large.
@@ -28,17 +29,15 @@ def local_source(store: Store, source: str, to: Path, max_bytes: int) -> Path:
     if scheme == "s3":
         return store.download(source, to, max_bytes)
     if scheme in {"http", "https"}:
-        return _download(source, to, max_bytes)
+        return _download(source, to, max_bytes, field)
     if scheme:
-        raise DataError(
-            f"ingest.source is {source!r}, but must be a path, s3:// or http(s)://: {scheme}:// is not read"
-        )
-    return _on_disk(Path(source), max_bytes)
+        raise DataError(f"{field} is {source!r}, but must be a path, s3:// or http(s)://: {scheme}:// is not read")
+    return _on_disk(Path(source), max_bytes, field)
 
 
-def _on_disk(path: Path, max_bytes: int) -> Path:
+def _on_disk(path: Path, max_bytes: int, field: str) -> Path:
     if not path.exists():
-        raise DataError(f"ingest.source is '{path}', but there is nothing there: look at it from {Path.cwd()}")
+        raise DataError(f"{field} is '{path}', but there is nothing there: look at it from {Path.cwd()}")
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     total = sum(file.stat().st_size for file in files)
     if total > max_bytes:
@@ -46,7 +45,7 @@ def _on_disk(path: Path, max_bytes: int) -> Path:
     return path
 
 
-def _download(url: str, to: Path, max_bytes: int) -> Path:
+def _download(url: str, to: Path, max_bytes: int, field: str) -> Path:
     to.mkdir(parents=True, exist_ok=True)
     client = httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=True, max_redirects=MOST_REDIRECTS)
     try:
@@ -55,7 +54,7 @@ def _download(url: str, to: Path, max_bytes: int) -> Path:
             _refuse(url, answer, max_bytes)
             _copy(url, answer, path, max_bytes)
     except httpx.InvalidURL as error:
-        raise DataError(f"ingest.source is {url!r}, but is no web address: {error}") from error
+        raise DataError(f"{field} is {url!r}, but is no web address: {error}") from error
     except httpx.HTTPError as error:
         raise UnavailableError(
             f"{url} did not answer ({type(error).__name__}): check the address and try again"

@@ -18,6 +18,7 @@ from tasks.contracts.errors import ConfigError
 from tasks.contracts.record import canonical_json, sha256_hex
 from tasks.contracts.schema import Encoding, Schema
 from tasks.datasets.preprocessing import encoded_shape, vocabulary_size
+from tasks.models.pretrained.formats import format_of
 from tasks.stores.provenance import code_digest
 from tasks.trainers import local, torchrun
 from tasks.trainers.loop import Arrays, Epoch, Fit, ignore
@@ -43,6 +44,7 @@ def recipe(schema: Schema, encoding: Encoding, config: TrainConfig) -> Recipe:
 
     Raises:
         ConfigError: The loss does not fit the task.
+        ModelError: The source of a pretrained model is of no format that is read.
     """
     loss = _loss(schema, config)
     architecture = Architecture(
@@ -54,6 +56,7 @@ def recipe(schema: Schema, encoding: Encoding, config: TrainConfig) -> Recipe:
         cell=config.cell,
         vocabulary_size=vocabulary_size(encoding),
         import_path=config.import_path,
+        file_format=format_of(config.source) if config.family == "pretrained" else "",
     )
     return Recipe(config, architecture, loss, encoding.target.scale if encoding.target else 1.0)
 
