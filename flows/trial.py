@@ -7,6 +7,7 @@ Both hand back something with a `result`, and take such things as arguments, so 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, Generic, Protocol, TypeVar
 
 from prefect import Task
@@ -19,13 +20,13 @@ FAILURES = (GraphError, ModelError, TrainingError)
 """What ends a trial, and not the search; a server that is away, or a wrong form, ends both."""
 
 Result = TypeVar("Result")
-Ended = TypeVar("Ended", covariant=True)
+Ended_co = TypeVar("Ended_co", covariant=True)
 
 
-class Handle(Protocol[Ended]):
+class Handle(Protocol[Ended_co]):
     """A step that has ended."""
 
-    def result(self) -> Ended:
+    def result(self) -> Ended_co:
         """What it came to."""
         ...
 
@@ -64,10 +65,17 @@ def in_process(report: Callable[[str], None]) -> Call:
     def call(step: Task[..., Result], /, *arguments: Any, **named: Any) -> Handle[Result]:
         values = [_value(each) for each in arguments]
         options = {name: _value(each) for name, each in named.items()}
-        report(step.name)
+        report(_name(step, values, options))
         return Ready(step.fn(*values, **options))
 
     return call
+
+
+def _name(step: Task[..., Any], values: list[Any], options: dict[str, Any]) -> str:
+    """What Prefect would call the run of a step."""
+    if not isinstance(step.task_run_name, str):
+        return step.name
+    return step.task_run_name.format(**signature(step.fn).bind(*values, **options).arguments)
 
 
 @dataclass

@@ -6,7 +6,7 @@ from tasks.contracts.errors import ConfigError, GraphError, ModelError, Training
 from tasks.step import step
 
 
-@step(name="add")
+@step(name="add", task_run_name="add {one} and {other}")
 def add(one: int, other: int, *, times: int = 1) -> int:
     return (one + other) * times
 
@@ -19,10 +19,10 @@ def failing(error: Exception):
     return fail
 
 
-def test_in_process_unwraps_handles_and_tells_each_step():
+def test_in_process_unwraps_handles_and_tells_each_step_as_prefect_names_it():
     told = []
     found = in_process(told.append)(add, Ready(1), 2, times=Ready(10))
-    assert (found.result(), told) == (30, ["add"])
+    assert (found.result(), told) == (30, ["add 1 and 2"])
 
 
 @pytest.mark.parametrize("kind", [GraphError, ModelError, TrainingError])
