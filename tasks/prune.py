@@ -1,21 +1,34 @@
 """Prune: from the dense network to a smaller one, fine-tuned on the same data."""
 
-from tasks.contracts.artifacts import Dataset, Network, Run
+from tasks.contracts.artifacts import Dataset, Network, Plan, Run
 from tasks.contracts.config import PruneConfig, TrainConfig
 from tasks.step import step
 
 
-@step(name="prune", task_run_name="prune {ratio}")
+@step(name="prune", task_run_name="prune {plan.name}")
 def prune(
-    dense: Network, *, ratio: float, dataset: Dataset, config: PruneConfig, training: TrainConfig, run: Run
+    dense: Network,
+    *,
+    plan: Plan,
+    epochs: int,
+    dataset: Dataset,
+    config: PruneConfig,
+    training: TrainConfig,
+    run: Run,
 ) -> Network:
-    """Cut `ratio` of the dense network away, fine-tune what is left, store it.
+    """Make the network that the plan asks for, train it, store it.
+
+    Channels are cut at once; weights are zeroed gradually over `epochs`, or at once if there are none. A student is
+    trained for as long as the dense network was meant to be, with that as its teacher.
 
     Raises:
-        ModelError: The network has nothing that could be cut.
+        ModelError: The network has nothing that could be cut, or the student is no smaller.
     """
+    from dataclasses import replace
+
     from tasks.compressors import magnitude
-    from tasks.compressors.channels import History, prune_channels
+    from tasks.compressors.gradual import Sparsity
+    from tasks.compressors.structure import structure
     from tasks.stores.datasets import opened
     from tasks.stores.networks import get_network, put_network
     from tasks.stores.s3 import Store
@@ -25,16 +38,23 @@ def prune(
     from tasks.trainers.progress import epoch_bar, to_both
 
     store = Store.from_environment(run.bucket, run.prefix)
-    name = f"{config.method}-{ratio * 100:g}"
+    is_student = bool(plan.hidden_sizes)
+    epochs = training.epochs if is_student else epochs
     teacher = get_network(store, dense)
     with opened(store, dataset) as data:
+        module, architecture, history = structure(
+            teacher,
+            dense.architecture,
+            plan,
+            data.sample("train", 2, run.seed),
+            round_to=config.round_to,
+            seed=run.seed,
+        )
+        if plan.sparsity and not epochs:
+            magnitude.prune_weights(module, plan.sparsity)
         recipe = launch.recipe(data.manifest.schema_, data.manifest.encoding, training)
-        module, history, masks = get_network(store, dense), History(), None
-        if config.method == "channels":
-            module, history = prune_channels(module, data.sample("train", 2, run.seed), ratio)
-        else:
-            masks = magnitude.prune_weights(module, ratio)
-        with EpochLog(run.mlflow_run_id, prefix=name) as log, epoch_bar(name, config.finetune_epochs) as bar:
+        recipe = replace(recipe, architecture=architecture, loss=dense.loss)
+        with EpochLog(run.mlflow_run_id, prefix=plan.name) as log, epoch_bar(plan.name, epochs) as bar:
             fit = launch.run(
                 module,
                 Arrays(*data.arrays("train")),
@@ -42,17 +62,18 @@ def prune(
                 recipe=recipe,
                 history=history,
                 seed=run.seed,
-                epochs=config.finetune_epochs,
-                teacher=teacher if config.distill else None,
-                masks=masks,
+                epochs=epochs,
+                teacher=teacher if config.distill or is_student else None,
+                sparsity=Sparsity(plan.sparsity) if plan.sparsity else None,
                 report=to_both(log, bar),
             )
     return put_network(
         store,
         module,
-        name=name,
-        architecture=recipe.architecture,
+        name=plan.name,
+        architecture=architecture,
         history=history,
-        loss=recipe.loss,
+        loss=dense.loss,
         metric=fit.metric * recipe.metric_scale,
+        epochs=len(fit.epochs),
     )

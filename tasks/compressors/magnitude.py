@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.contracts.errors import ModelError
+from tasks.models.pretrained import refuse_changes
 
 Masks = dict[str, Tensor]
 """Parameter name to a boolean tensor of its shape: where a weight may live."""
@@ -27,11 +28,11 @@ def prune_weights(module: nn.Module, ratio: float) -> Masks:
         ratio: Share of all their weights to remove, in (0, 1); at least one weight of each tensor is left.
 
     Raises:
-        ModelError: If there is no weight matrix.
+        ModelError: If there is no weight matrix, or the module is a pretrained file.
     """
+    refuse_changes(module)
+    check_weights(module)
     weights = _weights(module)
-    if not weights:
-        raise ModelError("the network has no weight matrix that could be cut: set prune.ratios to []")
     sizes = torch.cat([value.abs().flatten() for value in weights.values()])
     keep = torch.ones_like(sizes, dtype=torch.bool)
     keep[sizes.argsort(stable=True)[: round(len(sizes) * ratio)]] = False
@@ -43,6 +44,18 @@ def prune_weights(module: nn.Module, ratio: float) -> Masks:
         masks[name] = flat.reshape(value.shape).clone()
     apply(module, masks)
     return masks
+
+
+def check_weights(module: nn.Module) -> None:
+    """Refuse a network whose weights cannot be zeroed.
+
+    Raises:
+        ModelError: If there is no weight matrix.
+    """
+    if not _weights(module):
+        raise ModelError(
+            "the network has no weight matrix that could be cut: set prune.ratios and prune.sparsities to []"
+        )
 
 
 def apply(module: nn.Module, masks: Mapping[str, Tensor]) -> None:

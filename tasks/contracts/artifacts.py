@@ -153,6 +153,8 @@ class Network(Record):
     """Weights that count: after magnitude pruning, those that are not zero."""
     metric: float
     """Accuracy (0 to 1) or RMSE in the target's unit, on the validation split."""
+    epochs: int = 0
+    """Passes over the training split since it was cut, or since a student was built."""
 
 
 class Graph(Record):

@@ -61,6 +61,18 @@ def load(path: Path) -> nn.Module:
     return module
 
 
+def pruning_history(path: Path) -> list[Any]:
+    """What was cut from the network of a file since it was built, as `save` was told.
+
+    Raises:
+        ModelError: As in `load`.
+    """
+    header, _ = _read(path)
+    if not isinstance(header, dict) or not isinstance(header.get("pruning_history"), list):
+        raise _refusal(path, "its header holds no pruning history")
+    return list(header["pruning_history"])
+
+
 def _read(path: Path) -> tuple[Any, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:

@@ -22,6 +22,7 @@ def put_network(
     history: History,
     loss: Literal["mse", "cross_entropy", "bce"],
     metric: float,
+    epochs: int = 0,
 ) -> Network:
     """Store a trained module with all that is needed to rebuild it."""
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
@@ -29,7 +30,15 @@ def put_network(
         network_file.save(module, architecture, history, path)
         file = store.put_file(path)
     parameters = parameter_count(module)
-    return Network(name=name, file=file, architecture=architecture, loss=loss, parameters=parameters, metric=metric)
+    return Network(
+        name=name,
+        file=file,
+        architecture=architecture,
+        loss=loss,
+        parameters=parameters,
+        metric=metric,
+        epochs=epochs,
+    )
 
 
 def get_network(store: Store, network: Network) -> nn.Module:
@@ -37,3 +46,10 @@ def get_network(store: Store, network: Network) -> nn.Module:
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
         path = store.fetch(network.file, Path(folder) / "network.safetensors")
         return network_file.load(path).eval()
+
+
+def get_with_history(store: Store, network: Network) -> tuple[nn.Module, History]:
+    """The module of a stored network, in evaluation mode, and what was cut from it since it was built."""
+    with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
+        path = store.fetch(network.file, Path(folder) / "network.safetensors")
+        return network_file.load(path).eval(), network_file.pruning_history(path)

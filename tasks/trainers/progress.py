@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,6 +18,11 @@ def to_both(one: Callable[[Epoch], None], other: Callable[[Epoch], None]) -> Cal
         other(epoch)
 
     return report
+
+
+def after(epochs: int, report: Callable[[Epoch], None]) -> Callable[[Epoch], None]:
+    """A callable that reports an epoch as one that comes after so many others: a curve that goes on."""
+    return lambda epoch: report(replace(epoch, number=epochs + epoch.number))
 
 
 @contextmanager

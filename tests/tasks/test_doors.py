@@ -8,14 +8,16 @@ from prefect import Task
 
 import tasks.evaluate
 import tasks.export
+import tasks.finetune
 import tasks.ingest
 import tasks.promote
 import tasks.prune
 import tasks.publish
 import tasks.quantize
+import tasks.survey
 import tasks.train
 
-VERBS = ["ingest", "train", "prune", "export", "quantize", "evaluate", "publish", "promote"]
+VERBS = ["ingest", "train", "prune", "finetune", "survey", "export", "quantize", "evaluate", "publish", "promote"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -1,0 +1,61 @@
+"""Finetune: a smaller network that came through a round is trained on, zeros and all."""
+
+from tasks.contracts.artifacts import Dataset, Network, Run
+from tasks.contracts.config import PruneConfig, TrainConfig
+from tasks.step import step
+
+
+@step(name="finetune", task_run_name="finetune {network.name}")
+def finetune(
+    network: Network,
+    *,
+    dense: Network,
+    epochs: int,
+    dataset: Dataset,
+    config: PruneConfig,
+    training: TrainConfig,
+    run: Run,
+) -> Network:
+    """Go on from the network's weights for so many epochs, and store what comes of it.
+
+    A weight that is exactly zero stays zero, whatever the network is called: pruning made it so.
+    """
+    from dataclasses import replace
+
+    from tasks.compressors.gradual import Sparsity
+    from tasks.stores.datasets import opened
+    from tasks.stores.networks import get_network, get_with_history, put_network
+    from tasks.stores.s3 import Store
+    from tasks.stores.tracking import EpochLog
+    from tasks.trainers import launch
+    from tasks.trainers.loop import Arrays
+    from tasks.trainers.progress import after, epoch_bar, to_both
+
+    store = Store.from_environment(run.bucket, run.prefix)
+    module, history = get_with_history(store, network)
+    with opened(store, dataset) as data:
+        recipe = launch.recipe(data.manifest.schema_, data.manifest.encoding, training)
+        recipe = replace(recipe, architecture=network.architecture, loss=network.loss)
+        with EpochLog(run.mlflow_run_id, prefix=network.name) as log, epoch_bar(network.name, epochs) as bar:
+            fit = launch.run(
+                module,
+                Arrays(*data.arrays("train")),
+                Arrays(*data.arrays("validation")),
+                recipe=recipe,
+                history=history,
+                seed=run.seed + network.epochs,
+                epochs=epochs,
+                teacher=get_network(store, dense) if config.distill else None,
+                sparsity=Sparsity(),
+                report=to_both(after(network.epochs, log), bar),
+            )
+    return put_network(
+        store,
+        module,
+        name=network.name,
+        architecture=network.architecture,
+        history=history,
+        loss=network.loss,
+        metric=fit.metric * recipe.metric_scale,
+        epochs=network.epochs + len(fit.epochs),
+    )
