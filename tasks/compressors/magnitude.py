@@ -30,7 +30,6 @@ def prune_weights(module: nn.Module, ratio: float) -> Masks:
     Raises:
         ModelError: If there is no weight matrix, or the module is a pretrained file.
     """
-    refuse_changes(module)
     check_weights(module)
     weights = _weights(module)
     sizes = torch.cat([value.abs().flatten() for value in weights.values()])
@@ -50,8 +49,9 @@ def check_weights(module: nn.Module) -> None:
     """Refuse a network whose weights cannot be zeroed.
 
     Raises:
-        ModelError: If there is no weight matrix.
+        ModelError: If there is no weight matrix, or the module is a pretrained file.
     """
+    refuse_changes(module)
     if not _weights(module):
         raise ModelError(
             "the network has no weight matrix that could be cut: set prune.ratios and prune.sparsities to []"
