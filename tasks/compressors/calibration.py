@@ -14,13 +14,14 @@ class CalibrationReader:
 
     Args:
         rows: (N, ...), float32 or int64.
-        batch_rows: Rows in one call; the ranges that are found do not depend on it.
+        batch_rows: Most rows in one call; the ranges that are found do not depend on it.
+        alike: Whether all batches must be of one size, since histograms are stacked; a few rows may be left out.
 
     Raises:
         ConfigError: If there are no rows, or there is one that is not a number.
     """
 
-    def __init__(self, rows: np.ndarray | None, batch_rows: int = BATCH_ROWS) -> None:
+    def __init__(self, rows: np.ndarray | None, batch_rows: int = BATCH_ROWS, *, alike: bool = False) -> None:
         if rows is None or len(rows) == 0:
             raise ConfigError(
                 "the calibration set is empty, but static int8 reads its ranges off training rows: "
@@ -31,6 +32,10 @@ class CalibrationReader:
                 "the calibration set holds values that are not finite, but static int8 needs ranges: "
                 "fill or drop them with ingest.missing"
             )
+        if alike:
+            batches = -(-len(rows) // batch_rows)
+            batch_rows = len(rows) // batches
+            rows = rows[: batches * batch_rows]
         self._batches: Iterator[np.ndarray] = (
             rows[start : start + batch_rows] for start in range(0, len(rows), batch_rows)
         )

@@ -94,9 +94,6 @@ def _rounding(module: nn.Module, rows: Tensor, *, narrow: bool) -> nn.Module:
         ) from error
     if not any(isinstance(each, FusedMovingAvgObsFakeQuantize) for each in rounding.modules()):
         raise ModelError(f"the network has no layer that could be trained in int8: {_MEND}")
-    lost = {name for name, _ in module.named_parameters()} - {name for name, _ in rounding.named_parameters()}
-    if lost:
-        raise ModelError(f"parameter {min(lost)!r} is not used by the network's forward: remove it, or {_MEND}")
     return rounding
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import onnx
 
+from tasks.compressors.calibration import CalibrationReader
 from tasks.compressors.number_format import canonical, prepare
 from tasks.compressors.static import PRODUCTS, Operators, quantize_static
 from tasks.runtime.session import load
@@ -70,6 +71,7 @@ def keep_touchiest_float(
         ConfigError: If there are no rows, or one that is not a number.
         GraphError: If the quantizer cannot read the network.
     """
+    CalibrationReader(calibration)  # refuses rows that are of no use, before they are
     ready = prepare(network)
     tried: dict[int, tuple[onnx.ModelProto, float]] = {}
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder:

@@ -28,7 +28,7 @@ from onnxruntime.quantization import quantize_static as rewrite
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from tasks.compressors.calibration import CalibrationReader
-from tasks.compressors.number_format import rewritten, seven_bits
+from tasks.compressors.number_format import canonical, rewritten, seven_bits
 
 Operators = Literal["products", "all"]
 Ranges = Literal["minmax", "percentile"]
@@ -74,7 +74,10 @@ def quantize_static(
         ConfigError: If there are no rows, or one that is not a number.
         GraphError: If the quantizer cannot read the network.
     """
-    reader, narrow = CalibrationReader(calibration), seven_bits(reduce_range)
+    reader = CalibrationReader(calibration, alike=ranges == "percentile")
+    narrow = seven_bits(reduce_range)
+    if not any(node.op_type in _OPERATORS[operators] for node in network.graph.node):
+        return canonical(network, network, scheme)  # histograms of nothing would be an error
 
     def work(source: Path, result: Path) -> None:
         rewrite(
