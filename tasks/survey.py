@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 
 from tasks.compressors.schemes import Scheme
-from tasks.contracts.artifacts import Dataset, Network, Plan, Prospect, Run
+from tasks.contracts.artifacts import Candidate, Dataset, Network, Plan, Prospect, Run
 from tasks.contracts.config import EvaluateConfig
 from tasks.step import step
 
@@ -22,8 +22,19 @@ def survey(
     limits: EvaluateConfig,
     run: Run,
     round_to: int = 1,
+    reference: Candidate | None = None,
 ) -> Prospect:
     """Build the plan's network untrained, export it under every scheme, weigh it and time it beside dense fp32.
+
+    Args:
+        dense: What the plan makes smaller.
+        plan: Which network.
+        dataset: Whose rows are traced, calibrated and timed with.
+        schemes: Those that could be tried on it.
+        limits: On bytes and latency.
+        run: Which retraining this is.
+        round_to: Leave a multiple of this many channels.
+        reference: Dense fp32, where it was exported already: to do it again for every plan takes half of the time.
 
     Raises:
         GraphError: The network cannot be exported.
@@ -53,7 +64,7 @@ def survey(
             plan,
             parameter_count(small),
             graphs=graphs_of(small, rows, schemes, whole),
-            dense=graphs_of(module, rows, ("none",), whole)["none"],
+            dense=store.get_bytes(reference.file) if reference else graphs_of(module, rows, ("none",), whole)["none"],
             batch=raw.take(np.arange(limits.batch_size) % len(raw)).inputs,
             limits=limits,
         )
