@@ -26,22 +26,22 @@ class Bucket:
         """One operation on one key; errors as `Connection.call`."""
         return self.connection.call(operation, Bucket=self.name, Key=self.prefix + key, **arguments)
 
-    def put(self, key: str, body: bytes | BinaryIO, *, sha256: str = "", **conditions: str) -> None:
+    def put(self, key: str, body: bytes | BinaryIO, *, sha256: str = "", **how: str) -> None:
         """One plain PutObject, which the store checks against the digest; never a multipart upload.
 
         Args:
             key: Where to.
             body: The bytes, or a seekable file.
             sha256: Hexadecimal digest of the body.
-            conditions: `IfMatch` or `IfNoneMatch`.
+            how: `IfMatch`, `IfNoneMatch`, `ContentEncoding`.
         """
         if sha256:
-            conditions["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
+            how["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
         try:
-            self._put(key, body, conditions)
+            self._put(key, body, how)
         except BucketMissingError:
             self._create()
-            self._put(key, body, conditions)
+            self._put(key, body, how)
 
     def open(self, key: str) -> Stream:
         """An object, to be read piece by piece."""
@@ -49,21 +49,24 @@ class Bucket:
 
     def has(self, key: str) -> bool:
         """Whether an object stands at the key."""
+        return self.size(key) is not None
+
+    def size(self, key: str) -> int | None:
+        """How many bytes stand at the key; None if there is no object."""
         try:
-            self.call("head_object", key)
+            return int(self.call("head_object", key).get("ContentLength", 0))
         except MissingError:
-            return False
-        return True
+            return None
 
     def keys(self, prefix: str) -> Iterator[str]:
         """The keys that begin so, in order, without the bucket's own prefix."""
         for key, _ in listing(self.connection, self.name, self.prefix + prefix):
             yield key.removeprefix(self.prefix)
 
-    def _put(self, key: str, body: bytes | BinaryIO, conditions: dict[str, str]) -> None:
+    def _put(self, key: str, body: bytes | BinaryIO, how: dict[str, str]) -> None:
         if not isinstance(body, bytes):
             body.seek(0)  # an earlier try may have read it
-        if "ETag" not in self.call("put_object", key, Body=body, **conditions):
+        if "ETag" not in self.call("put_object", key, Body=body, **how):
             raise not_s3(self.connection.endpoint)
 
     def _create(self) -> None:

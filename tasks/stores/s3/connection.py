@@ -42,6 +42,8 @@ class Stream(NamedTuple):
 
     etag: str
     size_bytes: int
+    encoding: str
+    """Its Content-Encoding; empty for plain bytes. Nothing is decoded."""
     pieces: Iterator[bytes]
     """1 MiB at a time."""
 
@@ -77,7 +79,8 @@ class Connection:
         answer = self.call("get_object", Bucket=bucket, Key=key)
         if "ETag" not in answer:
             raise not_s3(self.endpoint)
-        return Stream(answer["ETag"], answer["ContentLength"], self._pieces(bucket, key, answer))
+        encoding = answer.get("ContentEncoding", "")
+        return Stream(answer["ETag"], answer["ContentLength"], encoding, self._pieces(bucket, key, answer))
 
     def _pieces(self, bucket: str, key: str, answer: dict[str, Any]) -> Iterator[bytes]:
         """The bytes of an object; where the connection breaks it is taken up again, if the object is still the same."""
