@@ -1,7 +1,8 @@
 """MLflow runs: one for each retraining, one nested below it for each candidate.
 
 Everything is addressed by run id through `MlflowClient`: MLflow's active run belongs to a thread, and a metric logged
-from another one would open a phantom run. Each function raises UnavailableError if MLflow does not answer.
+from another one would open a phantom run. Each function raises UnavailableError if MLflow does not answer. With an
+empty run id each does nothing, and MLflow is not even imported.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any, Literal
 from tasks.contracts.artifacts import Split
 from tasks.contracts.errors import DataError
 from tasks.contracts.schema import FeatureKind, Schema
-from tasks.stores.tracking.client import answered, client, page, unless
+from tasks.stores.tracking.client import answered, client, page, silent, unless
 from tasks.stores.tracking.metrics import EpochLog, points, replay, send
 from tasks.stores.tracking.models import log_onnx_model
 
@@ -58,6 +59,7 @@ def open_run(model_name: str, run_name: str, params: Mapping[str, str], tags: Ma
     return run_id
 
 
+@silent("")
 def child_run(parent_run_id: str, name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
     """The id of a new run nested below a run; an earlier one of that name, left by a step tried before, is deleted."""
     mlflow = client()
@@ -72,6 +74,7 @@ def child_run(parent_run_id: str, name: str, params: Mapping[str, str], tags: Ma
     return run_id
 
 
+@silent(None)
 def close_run(
     run_id: str, status: Literal["FINISHED", "FAILED"] = "FINISHED", tags: Mapping[str, str] | None = None
 ) -> None:
@@ -82,11 +85,13 @@ def close_run(
         client().set_terminated(run_id, status)
 
 
+@silent(None)
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
     """Logs values of one step, in batches."""
     send(run_id, points(metrics, step))
 
 
+@silent(None)
 def log_params(run_id: str, params: Mapping[str, str]) -> None:
     """Logs parameters, 100 a request; a value is cut after 6,000 characters."""
     mlflow = client()
@@ -98,6 +103,7 @@ def log_params(run_id: str, params: Mapping[str, str]) -> None:
             mlflow.log_batch(run_id, params=batch)
 
 
+@silent(None)
 def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
     """Sets tags, 100 a request; a value is cut after 8,000 characters."""
     mlflow = client()
@@ -109,6 +115,7 @@ def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
             mlflow.log_batch(run_id, tags=batch)
 
 
+@silent(None)
 def log_dataset(run_id: str, *, name: str, digest: str, source: str, schema: Schema, rows: Mapping[Split, int]) -> None:
     """Logs the dataset as an input of the run: its digest (36 characters fit), source, columns and rows."""
     mlflow = client()
@@ -127,18 +134,21 @@ def log_dataset(run_id: str, *, name: str, digest: str, source: str, schema: Sch
         mlflow.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
+@silent(None)
 def log_figure(run_id: str, figure: Any, name: str) -> None:
     """Logs a matplotlib figure as an image, such as `plots/pareto.png`."""
     with answered():
         client().log_figure(run_id, figure, name)
 
 
+@silent(None)
 def log_text(run_id: str, text: str, name: str) -> None:
     """Logs a text as a file, such as `model_card.md`."""
     with answered():
         client().log_text(run_id, text, name)
 
 
+@silent(None)
 def log_file(run_id: str, path: Path, folder: str = "") -> None:
     """Logs a file.
 
@@ -151,6 +161,7 @@ def log_file(run_id: str, path: Path, folder: str = "") -> None:
         client().log_artifact(run_id, str(path), folder or None)
 
 
+@silent("")
 def run_url(run_id: str) -> str:
     """The page of a run in MLflow's UI."""
     with answered():

@@ -5,13 +5,16 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from tasks.contracts.errors import IngotError, InputError, UnavailableError
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
 DEFAULTS = {
     # MLflow's own default tries seven times more, for four minutes, before it says that nobody listens. Two take 3 s.
@@ -59,6 +62,27 @@ def page(path: str) -> str:
     return f"{parts._replace(netloc=parts.netloc.rpartition('@')[2]).geturl()}/#/{path}"
 
 
+def silent(
+    answer: Answer,
+) -> Callable[[Callable[Concatenate[str, Arguments], Answer]], Callable[Concatenate[str, Arguments], Answer]]:
+    """Lets a function of a run do nothing where the run has no id: what works without servers is not tracked.
+
+    Args:
+        answer: What it then returns.
+    """
+
+    def silence(
+        function: Callable[Concatenate[str, Arguments], Answer],
+    ) -> Callable[Concatenate[str, Arguments], Answer]:
+        @wraps(function)
+        def perhaps(run_id: str, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+            return function(run_id, *args, **kwargs) if run_id else answer
+
+        return perhaps
+
+    return silence
+
+
 @contextmanager
 def answered() -> Iterator[None]:
     """Turns what MLflow raises into one sentence.
@@ -75,7 +99,7 @@ def answered() -> Iterator[None]:
     except MlflowException as error:
         raise _translate(str(error.error_code), str(error)) from error
     except requests.RequestException as error:
-        raise _silent(str(error)) from error
+        raise _no_answer(str(error)) from error
 
 
 @contextmanager
@@ -104,11 +128,11 @@ def _translate(code: str, message: str) -> IngotError:
     if code == "ENDPOINT_NOT_FOUND" or "not in a valid JSON format" in message:
         return InputError(f"{place} answers, but not as MLflow does: point MLFLOW_TRACKING_URI at an MLflow server")
     if code in SILENT:
-        return _silent(message)
+        return _no_answer(message)
     return InputError(f"MLflow at {place} refused: {message.strip().splitlines()[0][:300]}")
 
 
-def _silent(message: str) -> UnavailableError:
+def _no_answer(message: str) -> UnavailableError:
     place = page("").partition("/#/")[0]
     reason = REASON.search(message)
     return UnavailableError(

@@ -123,6 +123,8 @@ def _spool() -> Path:
 class EpochLog:
     """Takes a training loop's reports and logs them in batches; never slows or stops the loop because MLflow is down.
 
+    Without a run id it takes them, and lets them go.
+
     >>> log = EpochLog("run", prefix="train")
     >>> log.report(1, {})
     """
@@ -153,12 +155,16 @@ class EpochLog:
 
     def report(self, step: int, metrics: Mapping[str, float]) -> None:
         """Takes the values of one step, and sends what has gathered if it is time."""
+        if not self._run_id:
+            return
         self._waiting += points({self._prefix + name: value for name, value in metrics.items()}, step)
         if time.monotonic() >= self._next or len(self._waiting) >= self._most_points:
             self.flush()
 
     def flush(self) -> None:
         """Sends what has gathered; what cannot be sent waits on disk."""
+        if not self._run_id:
+            return
         gathered, self._waiting = self._waiting, []
         self._next = time.monotonic() + self._every_seconds
         try:

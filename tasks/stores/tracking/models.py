@@ -14,13 +14,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tasks.contracts.signature import Datatype, Signature, Tensor
-from tasks.stores.tracking.client import answered, client
+from tasks.stores.tracking.client import answered, client, silent
 
 GRAPH = "model.onnx"
 NEEDS = ("mlflow", "onnx", "onnxruntime", "numpy", "pandas")
 DTYPES: dict[Datatype, str] = {"FP32": "float32", "INT64": "int64", "UINT8": "uint8", "BYTES": "object"}
 
 
+@silent("")
 def log_onnx_model(run_id: str, onnx_path: Path, signature: Signature, example: Mapping[str, Sequence[Any]]) -> str:
     """Logs a graph as a model of a run.
 
