@@ -293,6 +293,32 @@ class Verdict(Record):
         return next(m for m in self.measurements if m.name == self.winner.name)
 
 
+class ExtraFormat(Record):
+    """The winner in another format, held against its ONNX file."""
+
+    name: str
+    """`channels-50/static+openvino`."""
+    format: Literal["openvino", "litert"]
+    takes: Literal["rows", "encoded"]
+    """Raw rows in and answers out, or encoded rows in and logits out: strings are encoded outside."""
+    files: dict[str, Artifact] = {}
+    """By their place in the folder of a version: `openvino/model.xml`; empty when refused."""
+    size_bytes: int = 0
+    """Of all its files."""
+    p50_ms: float = 0.0
+    p95_ms: float = 0.0
+    onnx_p50_ms: float = 0.0
+    """Of ONNX Runtime on the same work, in turns in the same process."""
+    batch_size: int = 1
+    """Rows of one call while latency was measured; LiteRT takes one."""
+    parity: float = 0.0
+    """Share of rows answered alike: openvino as the ONNX file does, litert as the torch network whose floats it has."""
+    largest_difference: float = 0.0
+    """Of a probability, or of a value in units of the target's scale."""
+    refused: str = ""
+    """Why it is not published: it does not convert, or answers otherwise."""
+
+
 class ModelVersion(Record):
     """What a retraining returns: one version, published or not."""
 
