@@ -20,22 +20,22 @@ class Sparsity:
 
     Attributes:
         share: Of the weights that may be cut, in [0, 1); 0 only keeps at zero what is zero already.
-        ramp: Part of all steps over which the share rises, in (0, 1].
+        ramp: Part of all steps over which the share rises, in (0, 1]. A third to two thirds come to about the same.
         updates: How often it rises meanwhile, at most.
     """
 
     share: float = 0.0
-    ramp: float = 2 / 3
+    ramp: float = 0.5
     updates: int = 30
 
     def interval(self, steps: int) -> int:
         """Steps from one update to the next, in a training of so many."""
-        return max(1, round(self.ramp * steps) // self.updates)
+        return -(-self._ramp_steps(steps) // self.updates)
 
     def end(self, steps: int) -> int:
         """The step of the last update: from here on the network has as many zeros as it was meant to."""
         interval = self.interval(steps)
-        return min(self.updates, max(1, round(self.ramp * steps)) // interval) * interval if self.share else 0
+        return self._ramp_steps(steps) // interval * interval if self.share else 0
 
     def at(self, step: int, steps: int) -> float:
         """The share of zeros that is due once `step` of `steps` are done.
@@ -47,6 +47,9 @@ class Sparsity:
         if step >= end:
             return self.share
         return self.share * (1 - (1 - step // interval * interval / end) ** 3)
+
+    def _ramp_steps(self, steps: int) -> int:
+        return max(1, round(self.ramp * steps))
 
 
 class Sparsifier:
