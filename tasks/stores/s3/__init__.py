@@ -2,7 +2,7 @@
 
 Commits rest on two promises of `create` and `replace`: of several writers one wins, and whoever won knows it. A
 failed condition may be an earlier try of ours that succeeded, and a time-out may be a write that took place; so both
-read back what stands before they answer.
+read back what stands before they answer. A local folder can stand in for S3, with the same promises.
 """
 
 import os
@@ -19,6 +19,7 @@ from tasks.stores.s3 import blobs, probe, sources
 from tasks.stores.s3.bucket import Bucket
 from tasks.stores.s3.connection import Connection, connect
 from tasks.stores.s3.errors import ConditionFailedError, MissingError
+from tasks.stores.s3.folder import SCHEME, open_folder
 
 Content = TypeVar("Content")
 
@@ -51,11 +52,13 @@ class Store:
         """The store that `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, ... name; sends nothing yet.
 
         Args:
-            bucket: Empty takes INGOT_BUCKET, else `ingot`; the first write makes it if it is missing.
+            bucket: Empty takes INGOT_BUCKET, else `ingot`; the first write makes it if it is missing. An address
+                `file:///some/folder` is a store in that folder, which needs no server.
             prefix: Put before every key; ends with a slash. Empty takes INGOT_PREFIX, else none.
         """
         bucket = bucket or os.environ.get("INGOT_BUCKET", "") or "ingot"
-        return cls(bucket, prefix or os.environ.get("INGOT_PREFIX", ""), connect())
+        connection = open_folder(bucket) if bucket.startswith(SCHEME) else connect()
+        return cls(bucket, prefix or os.environ.get("INGOT_PREFIX", ""), connection)
 
     @cached_property
     def _place(self) -> Bucket:
@@ -137,7 +140,7 @@ class Store:
         return self._place.keys(prefix)
 
     def uri(self, key: str) -> str:
-        """The `s3://` address of a key."""
+        """The `s3://` or `file://` address of a key."""
         return self._place.uri(key)
 
     def download(self, uri: str, to: Path, max_bytes: int) -> Path:
@@ -149,15 +152,20 @@ class Store:
         Raises:
             DataError: there is no such source, or it is larger than `max_bytes`.
         """
-        return sources.download(self.connection, uri, to, max_bytes)
+        return sources.download(connect() if self._in_folder else self.connection, uri, to, max_bytes)
 
     def probe(self) -> None:
-        """Refuses a store that cannot commit safely; the store remembers that it passed.
+        """Refuses a store that cannot commit safely; the store remembers that it passed. A folder commits under a lock.
 
         Raises:
             ConflictError: conditional writes do not hold under a race, or anonymous requests are served.
         """
-        probe.probe(self._place)
+        if not self._in_folder:
+            probe.probe(self._place)
+
+    @property
+    def _in_folder(self) -> bool:
+        return self.bucket.startswith(SCHEME)
 
     def _settle(self, key: str, content: bytes, etag: str | None) -> bool:
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}

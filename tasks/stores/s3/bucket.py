@@ -20,7 +20,8 @@ class Bucket:
 
     def uri(self, key: str) -> str:
         """The address of a key."""
-        return f"s3://{self.name}/{self.prefix}{key}"
+        place = self.name if "://" in self.name else f"s3://{self.name}"
+        return f"{place.rstrip('/')}/{self.prefix}{key}"
 
     def call(self, operation: str, key: str, **arguments: Any) -> dict[str, Any]:
         """One operation on one key; errors as `Connection.call`."""
