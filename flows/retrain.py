@@ -1,21 +1,19 @@
 """The retraining flow: one challenger out of fresh data."""
 
-from itertools import product
 from typing import Any
 
-from prefect import flow, unmapped
+from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.search import search
 from flows.tracked_run import tracked_run
 from tasks.contracts.artifacts import ModelVersion
 from tasks.contracts.config import RetrainConfig
+from tasks.convert import convert
 from tasks.evaluate import evaluate
-from tasks.export import export
 from tasks.ingest import ingest
 from tasks.promote import promote
-from tasks.prune import prune
 from tasks.publish import publish
-from tasks.quantize import quantize
 from tasks.step import settled
 from tasks.stores.versions import published_before
 from tasks.train import train
@@ -40,19 +38,8 @@ def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
         if known := published_before(dataset, run):
             return known
         dense = settled(train.submit(dataset, config.train, run))
-        pruned = prune.map(
-            unmapped(dense),
-            ratio=config.prune.ratios,
-            dataset=unmapped(dataset),
-            config=unmapped(config.prune),
-            training=unmapped(config.train),
-            run=unmapped(run),
-        )
-        graphs = export.map([dense, *pruned], unmapped(dataset), unmapped(config.export), unmapped(run))
-        candidates = [
-            quantize.submit(graph, scheme, dataset, config.quantize, run)
-            for graph, scheme in product(graphs, config.quantize.schemes)
-        ]
-        verdict = settled(evaluate.submit(candidates, dataset, config.evaluate, run))
-        challenger = settled(publish.submit(verdict, dataset, run))
+        found = search(dense, dataset, config, run)
+        verdict = settled(evaluate.submit(found.findings, dataset, config.evaluate, run, wait_for=found.candidates))
+        formats = settled(convert.submit(verdict, dataset, config.export, run))
+        challenger = settled(publish.submit(verdict, formats, dataset, run))
         return promote.submit(challenger, verdict, dataset, config.promote, run).result()

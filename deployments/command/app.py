@@ -75,6 +75,29 @@ def run(
 
 
 @app.command()
+def compress(
+    model: Annotated[Path, typer.Argument(help="An .onnx, .safetensors, .keras, TorchScript or .pt2 file.")],
+    *,
+    data: Annotated[str, typer.Option(help="Rows to calibrate and measure on: path, s3:// or http(s)://.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to make; by default NAME-compressed.")] = None,
+    max_drop: Annotated[float | None, typer.Option(help="Most loss: points of accuracy, or % of RMSE.")] = None,
+    max_p95_ms: Annotated[float | None, typer.Option(help="Slowest p95 latency in milliseconds.")] = None,
+    max_size_bytes: Annotated[int | None, typer.Option(help="Largest file.")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="One field, e.g. ingest.scaling=none.")
+    ] = None,
+    params: Annotated[Path | None, typer.Option(help="Fields from a YAML or JSON file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compress a model that exists to a budget, without any server, and write what came of it into a folder."""
+    from deployments.command.compression import compress_and_show, read_config
+
+    limits = {"max_drop": max_drop, "max_p95_ms": max_p95_ms, "max_size_bytes": max_size_bytes}
+    config = read_config(model, data, limits, params, assignments or [])
+    raise typer.Exit(compress_and_show(config, out or Path(f"{model.stem}-compressed"), as_json=as_json))
+
+
+@app.command()
 def deploy() -> None:
     """Register all deployments and schedules of deployments/prefect.yaml on the Prefect server."""
     from deployments.command import stack

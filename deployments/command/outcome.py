@@ -1,6 +1,7 @@
 """What a retraining shows: the JSON object, the table of candidates, the addresses, a request to paste."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +26,26 @@ def wide_console() -> Console:
 def as_object(version: ModelVersion) -> dict[str, Any]:
     """The object of `--json`; its keys are a promise (DESIGN 8)."""
     content = version.model_dump(mode="json", exclude={"candidates"})
-    rows = [candidate.model_dump(mode="json", include=set(CANDIDATE_FIELDS)) for candidate in version.candidates]
-    return content | {"candidates": [{name: row[name] for name in CANDIDATE_FIELDS} for row in rows]}
+    return content | {"candidates": candidate_objects(version.candidates)}
 
 
-def candidates_table(version: ModelVersion, metric_name: str) -> Table:
-    """One row a candidate, the winner marked."""
-    table = Table(title=f"candidates of {version.model}", title_justify="left", box=box.SIMPLE_HEAD)
+def candidate_objects(candidates: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """Each candidate's figures, in the promised order."""
+    rows = [candidate.model_dump(mode="json", include=set(CANDIDATE_FIELDS)) for candidate in candidates]
+    return [{name: row[name] for name in CANDIDATE_FIELDS} for row in rows]
+
+
+def candidates_table(candidates: Sequence[Measurement], title: str, winner: str, metric_name: str) -> Table:
+    """One row a candidate; the winner is marked by `*`, the others on the Pareto front by `o`."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("", "candidate"):
         table.add_column(heading, no_wrap=True)
     for heading in (metric_name, "size", "compressed", "p50 ms", "p95 ms", "parity", "in budget"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for candidate in version.candidates:
-        wins = candidate.name == version.winner
-        table.add_row("*" if wins else "", *_row(candidate), style="bold green" if wins else "")
+    for candidate in candidates:
+        wins = candidate.name == winner
+        mark = "*" if wins else "o" if candidate.on_front else ""
+        table.add_row(mark, *_row(candidate), style="bold green" if wins else "")
     return table
 
 

@@ -27,7 +27,15 @@ def compose(name: str, file: Path | None, assignments: Sequence[str]) -> Retrain
     Raises:
         ConfigError: A name, a file or a field is wrong.
     """
-    parameters = _deployment(name, needed=file is None)
+    return laid_over(_deployment(name, needed=file is None), file, assignments)
+
+
+def laid_over(parameters: Parameters, file: Path | None, assignments: Sequence[str]) -> RetrainConfig:
+    """The form of some parameters, those of a file laid over them, and single fields over that.
+
+    Raises:
+        ConfigError: A file or a field is wrong.
+    """
     if file is not None:
         parameters = overlay(parameters, read_parameters(file))
     for assignment in assignments:

@@ -99,7 +99,9 @@ def show(version: ModelVersion, config: RetrainConfig, settings: Settings, addre
     console = outcome.wide_console()
     manifest = find_manifest(version, config)
     if version.candidates:
-        console.print(outcome.candidates_table(version, manifest.metric_name if manifest else "metric"))
+        metric_name = manifest.metric_name if manifest else "metric"
+        title = f"candidates of {version.model}"
+        console.print(outcome.candidates_table(version.candidates, title, version.winner, metric_name))
     console.print(outcome.summary(version), style="bold", markup=False, soft_wrap=True)
     console.print(outcome.addresses(version, addresses.serving_url), markup=False, highlight=False, soft_wrap=True)
     if manifest and version.champion:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from tasks.compressors.coupling import Coupled, coupled_channels
 from tasks.contracts.errors import ModelError
+from tasks.models.pretrained import refuse_changes
 
 History = list[dict[str, Any]]
 """One entry for each layer that changed: its name, the shapes of its tensors, and its attributes such as
@@ -39,8 +40,9 @@ def prune_channels(
         round_to: Leave a multiple of this many channels, as some hardware likes it.
 
     Raises:
-        ModelError: If nothing can be cut, or the module does not run without the channels.
+        ModelError: If nothing can be cut, as in a pretrained file, or the module does not run without the channels.
     """
+    refuse_changes(module)
     rows = torch.as_tensor(example)
     pruned = copy.deepcopy(module).eval()
     with torch.no_grad():

@@ -41,7 +41,7 @@ def adopt(module: nn.Module, row_shape: tuple[int, ...], opset: int) -> onnx.Mod
     model = _converted(onnx.ModelProto.FromString(module.model.content), opset)
     graph = model.graph
     first, last = _Chain("adopt/reading"), _Chain("adopt/answer")
-    _read(first, module.reading, len(row_shape), graph.input[0].name)
+    _read(first, module.reading, graph.input[0].name)
     _answer(last, module.answer, graph.output[0])
     _join(graph, first, last)
     del graph.input[:], graph.output[:]
@@ -76,10 +76,10 @@ class _Chain:
         self.nodes[-1].output[0] = name
 
 
-def _read(chain: _Chain, reading: Reading, axes: int, into: str) -> None:
+def _read(chain: _Chain, reading: Reading, into: str) -> None:
     last = "encoded"
     if reading.channels_last:
-        last = chain.add("Transpose", [last], perm=[0, *range(2, axes), 1])
+        last = chain.add("Transpose", [last], perm=[0, 2, 3, 1])
     if reading.shape is not None:
         last = chain.add("Reshape", [last, chain.constant([-1, *reading.shape], np.int64)])
     if chain.nodes:

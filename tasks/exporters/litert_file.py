@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +71,9 @@ def _traced(module: nn.Module, row: np.ndarray) -> torch.export.ExportedProgram:
     if brings_its_graph(module):
         raise GraphError("the network came as an ONNX graph, but LiteRT converts torch networks: bring a .pt2 file")
     try:
-        return torch.export.export(module, (torch.from_numpy(np.ascontiguousarray(row)),))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of recurrent cells, whose flat weights are set while tracing
+            return torch.export.export(module, (torch.from_numpy(np.ascontiguousarray(row)),))
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise GraphError(f"the network cannot be traced for LiteRT: {reason}") from error

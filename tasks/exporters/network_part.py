@@ -19,7 +19,7 @@ def network_of(whole: bytes, encoded: onnx.ValueInfoProto) -> bytes:
     """
     model = onnx.load_from_string(whole)
     graph = model.graph
-    nodes = [node for node in graph.node if node.name.startswith(_PREFIX)]
+    nodes = [node for node in graph.node if node.output[0].startswith(_PREFIX)]  # quantizers leave nodes nameless
     constants = [constant for constant in graph.initializer if constant.name.startswith(_PREFIX)]
     first = helper.make_node("Identity", ["encoded"], [_INPUT], name=f"{_PREFIX}first")
     last = helper.make_node("Identity", [_OUTPUT], ["logits"], name=f"{_PREFIX}last")

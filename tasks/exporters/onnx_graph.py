@@ -148,6 +148,11 @@ def _trace(module: nn.Module, rows: torch.Tensor, opset: int) -> onnx.ModelProto
             verbose=False,
         )
     except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError) as error:
+        if "data-dependent" in str(error.__cause__):
+            raise GraphError(
+                "the network branches on the values of its rows, but a graph has one path for all: "
+                f"replace the if by torch.where ({_one_line(error.__cause__ or error)[:120]})"
+            ) from error
         raise GraphError(
             f"the network cannot be exported at opset {opset}: {_one_line(error.__cause__ or error)}"
         ) from error

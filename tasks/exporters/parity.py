@@ -101,18 +101,24 @@ def answers(logits: np.ndarray, schema: Schema, encoding: Encoding, loss: Loss) 
     return {"label": labels[probabilities.argmax(axis=1)], "probabilities": probabilities.astype(np.float32)}
 
 
-def agreement(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], encoding: Encoding) -> Agreement:
+def agreement(
+    found: Mapping[str, np.ndarray],
+    expected: Mapping[str, np.ndarray],
+    encoding: Encoding,
+    tolerance: float = VALUE_TOLERANCE,
+) -> Agreement:
     """How alike two sets of answers to the same rows are.
 
     Args:
         found: `label` and `probabilities`, or `value`.
         expected: The same of the reference.
         encoding: Holds the target's scale.
+        tolerance: Values closer than so many of the target's scale count as alike; labels must be equal.
     """
     scale = encoding.target.scale if encoding.target else 1.0
     if "value" in expected:
         differences = np.abs(found["value"].astype(np.float64) - expected["value"]) / scale
-        return Agreement(float(np.mean(differences <= VALUE_TOLERANCE)), float(differences.max()))
+        return Agreement(float(np.mean(differences <= tolerance)), float(differences.max()))
     same = found["label"] == expected["label"]
     apart = np.abs(found["probabilities"].astype(np.float64) - expected["probabilities"])
     return Agreement(float(np.mean(same)), float(apart.max()))

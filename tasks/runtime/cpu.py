@@ -18,12 +18,12 @@ _FLAG_LINES = ("flags", "Features")
 
 
 def model(cpuinfo: str | None = None) -> str:
-    """What the processor is called.
+    r"""What the processor is called.
 
     Args:
         cpuinfo: What Linux tells in /proc/cpuinfo; None reads it, and asks Python where there is none.
 
-    >>> model("processor : 0\\nmodel name : AMD EPYC\\n")
+    >>> model("processor : 0\nmodel name : AMD EPYC\n")
     'AMD EPYC'
     """
     return _first(_facts(cpuinfo), _MODEL_LINES) or platform.processor() or platform.machine() or "unknown"

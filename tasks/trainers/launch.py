@@ -18,6 +18,7 @@ from tasks.contracts.errors import ConfigError
 from tasks.contracts.record import canonical_json, sha256_hex
 from tasks.contracts.schema import Encoding, Schema
 from tasks.datasets.preprocessing import encoded_shape, vocabulary_size
+from tasks.models.pretrained import refuse_changes
 from tasks.models.pretrained.formats import format_of
 from tasks.stores.provenance import code_digest
 from tasks.trainers import local, torchrun
@@ -106,6 +107,7 @@ def run(
         teacher: Distil from this network.
         sparsity: Zero the smallest weights meanwhile, and keep them at zero.
     """
+    refuse_changes(module)
     arguments: dict[str, Any] = recipe.config.model_dump(include=LOOP_FIELDS)
     if epochs is not None:
         arguments |= {"epochs": epochs, "stop_loss": None, "patience": 0}
