@@ -13,10 +13,10 @@ up down status: $(INSTALLED)
 	$(BIN)/ingot $@
 
 test: lint
-	$(BIN)/pytest --durations=12
+	$(BIN)/pytest --numprocesses=2 --durations=12
 
 fast: $(INSTALLED)
-	$(BIN)/pytest -m "not end_to_end"
+	$(BIN)/pytest --numprocesses=2 -m "not end_to_end"
 
 # Formatter, linter, strict types and the import rule; doctests run with the tests.
 lint: $(INSTALLED)

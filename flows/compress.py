@@ -41,5 +41,5 @@ def compress(config: RetrainConfig, to: Path, report: Callable[[str], None] = la
         dataset = call(ingest, config.ingest, run).result()
         found = search(call(train, dataset, config.train, run), dataset, config, run, call)
         verdict = call(evaluate, found.findings, dataset, config.evaluate, run).result()
-        write_folder(to, Store.from_environment(run.bucket), verdict, dataset, run, config.evaluate)
+        write_folder(to, Store.from_environment(run.bucket), verdict, dataset, run)
     return verdict

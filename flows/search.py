@@ -12,7 +12,7 @@ up is told with its reason.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from flows.trial import Call, Handle, Trials, in_prefect
 from tasks.compressors.halving import rounds, survivors
@@ -124,7 +124,7 @@ class Search:
 
     def _has_a_chance(self, plan: Plan) -> bool:
         forms = {"limits": self.config.evaluate, "round_to": self.config.prune.round_to, "schemes": self._schemes}
-        knobs = {"dataset": self.dataset, "run": self.run, **forms}
+        knobs = {"dataset": self.dataset, "run": self.run, "reference": self.candidates[0], **forms}
         prospect = self.trials.attempt(plan.name, "survey", survey, self.dense, plan=plan, **knobs)
         broken = prospect.result().broken_limits if prospect else ()
         if broken:
@@ -169,7 +169,7 @@ class Search:
     def _static_loses_too_much(self, graph: Handle[Graph]) -> bool:
         """Whether fp32 keeps the budget of accuracy, and static int8, where it was tried, does not."""
         reference = self.candidates[0].result().metric
-        metric_name = "accuracy" if self.dataset.task == "classification" else "rmse"
+        metric_name: Literal["accuracy", "rmse"] = "accuracy" if self.dataset.task == "classification" else "rmse"
         keeps = {
             candidate.scheme: drop(metric_name, candidate.metric, reference) <= self.config.evaluate.max_drop
             for candidate in self._candidates_of(graph)

@@ -1,24 +1,25 @@
 """Evaluate: every candidate measured on ONNX Runtime, one winner inside the budget."""
 
-from collections.abc import Sequence
-
-from tasks.contracts.artifacts import Candidate, Dataset, Gate, Run, Verdict
+from tasks.contracts.artifacts import Dataset, Findings, Gate, Run, Verdict
 from tasks.contracts.config import EvaluateConfig
 from tasks.contracts.signature import signature_of
+from tasks.runtime.budget import Budget, Choice, choose
 from tasks.runtime.scoring import Score
 from tasks.step import step
 
 
 @step(name="evaluate")
-def evaluate(candidates: Sequence[Candidate], dataset: Dataset, config: EvaluateConfig, run: Run) -> Verdict:
+def evaluate(findings: Findings, dataset: Dataset, config: EvaluateConfig, run: Run) -> Verdict:
     """Measure all candidates on the validation split, choose inside the budget, read the test split once.
 
-    If none keeps the budget the winner is dense fp32, and the reason says which limit failed and by how much.
+    If none keeps the budget the winner is dense fp32, or nothing is published, by `if_impossible`; the reason says
+    which limit failed, and by how much.
     """
-    from tasks.exporters import run_report
-    from tasks.exporters.measuring import Holdout, measure
+    from tasks.exporters import run_report, ui_report
+    from tasks.exporters.measuring import Holdout, measure, without_twins
     from tasks.exporters.parity import torch_answers
-    from tasks.runtime import budget, scoring
+    from tasks.runtime import scoring
+    from tasks.runtime.cpu import conditions
     from tasks.runtime.session import load
     from tasks.runtime.slices import run_in_slices
     from tasks.stores.datasets import opened
@@ -26,8 +27,10 @@ def evaluate(candidates: Sequence[Candidate], dataset: Dataset, config: Evaluate
     from tasks.stores.s3 import Store
 
     store = Store.from_environment(run.bucket, run.prefix)
+    candidates, twins = without_twins(findings.candidates)
     graphs = {candidate.name: store.get_bytes(candidate.file) for candidate in candidates}
     networks = {candidate.network.name: candidate.network for candidate in candidates}
+    budget = Budget(config.max_drop, config.max_size_bytes, config.max_p95_ms, config.prefer)
     with opened(store, dataset) as data:
         validation, test, schema = data.rows("validation"), data.rows("test"), data.manifest.schema_
         holdout = Holdout(validation.inputs, validation.target, schema, data.manifest.encoding)
@@ -36,32 +39,49 @@ def evaluate(candidates: Sequence[Candidate], dataset: Dataset, config: Evaluate
             name: torch_answers(get_network(store, network), encoded, schema, holdout.encoding, network.loss)
             for name, network in networks.items()
         }
-        limits = budget.Budget(config.max_drop, config.max_size_bytes, config.max_p95_ms)
         measurements = measure(
-            candidates, graphs, expected, holdout, budget=limits, threads=config.threads, batch_size=config.batch_size
+            candidates,
+            graphs,
+            expected,
+            holdout,
+            budget=budget,
+            min_agreement=config.min_agreement,
+            threads=config.threads,
+            batch_size=config.batch_size,
         )
-        winning, reason = budget.choose(measurements)
-        answers = run_in_slices(load(graphs[winning.name]), test.inputs)
+        choice = choose(measurements, budget)
+        answers = run_in_slices(load(graphs[choice.winner.name]), test.inputs)
         score = scoring.score(answers, test.target, schema.labels)
         verdict = Verdict(
             metric_name=score.metric_name,
-            winner=next(candidate for candidate in candidates if candidate.name == winning.name),
-            reason=reason,
+            winner=next(candidate for candidate in candidates if candidate.name == choice.winner.name),
+            reason=_reason(choice, config),
             measurements=measurements,
+            dropped=(*findings.dropped, *twins),
+            conditions=conditions(config.threads, config.batch_size),
             test_metric=score.value,
-            gate=_gate(score, config.min_metric),
+            gate=_gate(score, choice, config),
             signature=signature_of(schema),
         )
         run_report.log_verdict(run, verdict, data.manifest, dataset.uri, answers=answers, target=test.target)
+    ui_report.show(run, verdict)
     return verdict
 
 
-def _gate(score: Score, min_metric: float | None) -> Gate:
-    """Accuracy must reach `min_metric`; RMSE must not pass it."""
-    if min_metric is None:
+def _reason(choice: Choice, config: EvaluateConfig) -> str:
+    if choice.inside:
+        return choice.reason
+    return f"{choice.reason}; so it is {'dense fp32' if config.if_impossible == 'fp32' else 'nothing'}"
+
+
+def _gate(score: Score, choice: Choice, config: EvaluateConfig) -> Gate:
+    """Accuracy must reach `min_metric`, RMSE must not pass it; without a candidate inside, nothing may be wanted."""
+    if not choice.inside and config.if_impossible == "nothing":
+        return Gate(passed=False, reason=choice.reason)
+    if config.min_metric is None:
         return Gate(passed=True, reason="no min_metric is set")
-    passed = score.value >= min_metric if score.metric_name == "accuracy" else score.value <= min_metric
+    reached = score.value >= config.min_metric if score.metric_name == "accuracy" else score.value <= config.min_metric
     return Gate(
-        passed=passed,
-        reason=f"test {score.metric_name} is {score.value:.5g}, evaluate.min_metric is {min_metric:g}",
+        passed=reached,
+        reason=f"test {score.metric_name} is {score.value:.5g}, evaluate.min_metric is {config.min_metric:g}",
     )

@@ -5,15 +5,15 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tasks.contracts.artifacts import Dataset, ModelVersion, Run, Verdict
+from tasks.contracts.artifacts import Dataset, ExtraFormat, ModelVersion, Run, Verdict
 from tasks.contracts.manifest import File, GoldenBatch, Lineage, Manifest
 from tasks.step import step
 from tasks.stores.provenance import git_sha
 
 
 @step(name="publish")
-def publish(verdict: Verdict, dataset: Dataset, run: Run) -> ModelVersion:
-    """Commit the winner as a version; a second call with the same key finds the first one's.
+def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset, run: Run) -> ModelVersion:
+    """Commit the winner, in all its formats, as a version; a second call with the same key finds the first one's.
 
     A winner that fails its gate is rejected: nothing is written.
     """
@@ -37,6 +37,7 @@ def publish(verdict: Verdict, dataset: Dataset, run: Run) -> ModelVersion:
         files = (
             File(path="model.onnx", artifact=store.put_file(model)),
             File(path="README.md", artifact=store.put_bytes(card.encode())),
+            *(File(path=path, artifact=file) for each in formats for path, file in each.files.items()),
         )
     uri, digest = journal.put_manifest(_manifest(verdict, dataset, run, key, files=files, golden=golden))
     version = registry.ensure_version(run.model_name, key, source, run.mlflow_run_id, _tags(verdict, uri, digest), card)
@@ -81,7 +82,7 @@ def _manifest(
 
 def _metrics(verdict: Verdict) -> dict[str, float]:
     """The winner's figures, and the one that was read from the test split."""
-    figures = verdict.winning.model_dump(exclude={"name", "within_budget", "broken_limits"})
+    figures = verdict.winning.model_dump(exclude={"name", "within_budget", "broken_limits", "hops", "on_front"})
     return {**figures, f"test_{verdict.metric_name}": verdict.test_metric}
 
 

@@ -2,7 +2,10 @@
 
 from tasks.contracts.artifacts import DatasetManifest, Measurement, Verdict
 
-COLUMNS = ("candidate", "metric", "95 % interval", "bytes", "compressed", "p50 ms", "p95 ms", "parity", "in budget")
+COLUMNS = (
+    "candidate", "metric", "95 % interval", "drop", "bytes", "compressed", "p50 ms", "p95 ms", "parity", "front",
+    "in budget",
+)  # fmt: skip
 
 
 def model_card(model: str, verdict: Verdict, data: DatasetManifest, dataset_uri: str) -> str:
@@ -30,12 +33,35 @@ def model_card(model: str, verdict: Verdict, data: DatasetManifest, dataset_uri:
             "|" + "---|" * len(COLUMNS),
             *(_row(m, winner=m.name == winning.name) for m in verdict.measurements),
             "",
-            *(
-                ["## Found in the data", "", *(f"* {warning}" for warning in data.warnings), ""]
-                if data.warnings
-                else []
-            ),
+            _conditions(verdict),
+            "",
+            *_section("Parity of the winner, hop by hop", ledger_table(winning)),
+            *_section("Given up on the way", [f"* `{d.name}` ({d.rung}): {d.reason}" for d in verdict.dropped]),
+            *_section("Found in the data", [f"* {warning}" for warning in data.warnings]),
         ]
+    )
+
+
+def ledger_table(measurement: Measurement) -> list[str]:
+    """The parity ledger as lines of a table."""
+    rows = [
+        f"| {hop.name} | {hop.label_agreement:.2%} | {hop.largest_difference:.3g} | {hop.bound} | "
+        f"{'kept' if hop.passed else '**broken**'} |"
+        for hop in measurement.hops
+    ]
+    return ["| hop | alike | largest difference | bound | |", "|---|---|---|---|---|", *rows] if rows else []
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    return [f"## {title}", "", *lines, ""] if lines else []
+
+
+def _conditions(verdict: Verdict) -> str:
+    c = verdict.conditions
+    flags = f" ({', '.join(c.cpu_flags)})" if c.cpu_flags else ""
+    return (
+        f"Latency on {c.cpu}{flags}, {c.threads} thread(s), {c.batch_size} row(s) a call, ONNX Runtime "
+        f"{c.onnxruntime}, all in turns. A drop counts only where its paired 95 % interval lies above zero."
     )
 
 
@@ -54,11 +80,13 @@ def _row(m: Measurement, *, winner: bool) -> str:
         f"**{m.name}**" if winner else m.name,
         f"{m.metric:.5g}",
         f"{m.metric_low:.5g} to {m.metric_high:.5g}",
+        f"{m.drop:.3g} ({m.drop_low:.3g} to {m.drop_high:.3g})",
         f"{m.size_bytes:,}",
         f"{m.compressed_bytes:,}",
         f"{m.p50_ms:.3f}",
         f"{m.p95_ms:.3f}",
         f"{m.parity:.2%}",
+        "o" if m.on_front else "",
         "yes" if m.within_budget else "; ".join(m.broken_limits),
     )
     return "| " + " | ".join(cells) + " |"

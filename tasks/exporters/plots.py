@@ -1,11 +1,13 @@
 """Plots of one run, each a matplotlib figure. No pyplot: its global state is not safe in Prefect's threads."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from tasks.contracts.artifacts import Measurement
+from tasks.runtime.pareto import front
 
 SIZE_INCHES = (6.4, 4.2)
 MOST_CLASSES_WITH_NUMBERS = 20
@@ -55,16 +57,31 @@ def residuals(truth: np.ndarray, answered: np.ndarray) -> Figure:
 
 
 def pareto(measurements: Sequence[Measurement], winner: str, metric_name: str) -> Figure:
-    """Size against the metric, one point a candidate; the winner is ringed, what breaks the budget is grey."""
-    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
-    axes = figure.subplots()
-    for m in measurements:
-        colour = "tab:blue" if m.within_budget else "lightgrey"
-        axes.errorbar(
-            m.size_bytes, m.metric, yerr=[[m.metric - m.metric_low], [m.metric_high - m.metric]], fmt="o", color=colour
-        )
-        axes.annotate(m.name, (m.size_bytes, m.metric), textcoords="offset points", xytext=(5, 4), fontsize=7)
-        if m.name == winner:
-            axes.scatter([m.size_bytes], [m.metric], s=160, facecolors="none", edgecolors="tab:red", linewidths=1.5)
-    axes.set(xscale="log", xlabel="bytes on disk", ylabel=metric_name, title="Candidates (the winner is ringed)")
+    """The metric against bytes and against latency, one point a candidate; the fronts of both are drawn.
+
+    The winner is ringed, what breaks the budget is grey.
+    """
+    figure = Figure(figsize=(2 * SIZE_INCHES[0], SIZE_INCHES[1]), layout="constrained")
+    by_size, by_time = figure.subplots(1, 2, sharey=True)
+    _trade(by_size, measurements, [float(m.size_bytes) for m in measurements], winner, metric_name)
+    _trade(by_time, measurements, [m.p50_ms for m in measurements], winner, metric_name)
+    by_size.set(xscale="log", xlabel="bytes on disk", ylabel=metric_name, title="Candidates (the winner is ringed)")
+    by_time.set(xscale="log", xlabel="p50 in ms", title="The same by latency")
     return figure
+
+
+def _trade(
+    axes: Any, measurements: Sequence[Measurement], costs: Sequence[float], winner: str, metric_name: str
+) -> None:
+    """One panel: cost to the right, metric upwards."""
+    for m, cost in zip(measurements, costs, strict=True):
+        colour = "tab:blue" if m.within_budget else "lightgrey"
+        error = [[m.metric - m.metric_low], [m.metric_high - m.metric]]
+        axes.errorbar(cost, m.metric, yerr=error, fmt="o", color=colour)
+        axes.annotate(m.name, (cost, m.metric), textcoords="offset points", xytext=(5, 4), fontsize=7)
+        if m.name == winner:
+            axes.scatter([cost], [m.metric], s=160, facecolors="none", edgecolors="tab:red", linewidths=1.5)
+    better = 1 if metric_name == "accuracy" else -1
+    on = front([(cost, -better * m.metric) for m, cost in zip(measurements, costs, strict=True)])
+    points = sorted((cost, m.metric) for m, cost, is_on in zip(measurements, costs, on, strict=True) if is_on)
+    axes.step(*zip(*points, strict=True), where="post", color="tab:blue", linewidth=0.8, alpha=0.6)

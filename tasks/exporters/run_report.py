@@ -1,6 +1,7 @@
-"""What evaluation leaves in MLflow: a nested run for each candidate, the winner's figures and plots on the parent."""
+"""What evaluation leaves in MLflow: a nested run for each trial, the winner's figures and plots on the parent."""
 
 import json
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,9 @@ def log_verdict(
         child = tracking.child_run(parent, measurement.name, _params(measurement), {"candidate": measurement.name})
         tracking.log_metrics(child, _figures(verdict, measurement))
         tracking.close_run(child)
+    for dropped in verdict.dropped:
+        tags = {"dropped": dropped.rung, "reason": dropped.reason}
+        tracking.close_run(tracking.child_run(parent, dropped.name, {}, tags))
     tracking.log_metrics(
         parent, {**_figures(verdict, verdict.winning), f"test/{verdict.metric_name}": verdict.test_metric}
     )
@@ -43,8 +47,20 @@ def log_verdict(
     else:
         tracking.log_figure(parent, plots.residuals(target, answers["value"]), "plots/residuals.png")
     tracking.log_text(parent, model_card(run.model_name, verdict, data, dataset_uri), "model_card.md")
-    table = [measurement.model_dump(mode="json") for measurement in verdict.measurements]
-    tracking.log_text(parent, json.dumps(table, indent=1), "candidates.json")
+    tracking.log_text(parent, json.dumps(pareto(verdict), indent=1), "pareto.json")
+
+
+def pareto(verdict: Verdict) -> dict[str, Any]:
+    """All that was measured and dropped, and who is on the front: `pareto.json`."""
+    return {
+        "metric_name": verdict.metric_name,
+        "winner": verdict.winner.name,
+        "reason": verdict.reason,
+        "front": [m.name for m in verdict.measurements if m.on_front],
+        "conditions": verdict.conditions.model_dump(mode="json"),
+        "candidates": [measurement.model_dump(mode="json") for measurement in verdict.measurements],
+        "dropped": [dropped.model_dump(mode="json") for dropped in verdict.dropped],
+    }
 
 
 def _params(measurement: Measurement) -> dict[str, str]:
@@ -55,6 +71,7 @@ def _params(measurement: Measurement) -> dict[str, str]:
 def _figures(verdict: Verdict, measurement: Measurement) -> dict[str, float]:
     return {
         f"evaluate/{verdict.metric_name}": measurement.metric,
+        "evaluate/drop": measurement.drop,
         "evaluate/size_bytes": measurement.size_bytes,
         "evaluate/compressed_bytes": measurement.compressed_bytes,
         "evaluate/p50_ms": measurement.p50_ms,
@@ -64,6 +81,8 @@ def _figures(verdict: Verdict, measurement: Measurement) -> dict[str, float]:
         "evaluate/speed_up": measurement.speed_up,
         "parity/label_agreement": measurement.parity,
         "parity/largest_difference": measurement.largest_difference,
+        "evaluate/unfused_pairs": measurement.unfused_pairs,
+        **{f"parity/{hop.name}_agreement": hop.label_agreement for hop in measurement.hops},
     }
 
 

@@ -19,8 +19,8 @@ def front(costs: ArrayLike) -> NDArray[np.bool_]:
     [True, True, True, False]
     """
     points = np.asarray(costs, dtype=np.float64)
-    as_good = (points[None] <= points[:, None]).all(axis=2)
-    better = (points[None] < points[:, None]).any(axis=2)
+    as_good = np.all(points[None] <= points[:, None], axis=2)
+    better = np.any(points[None] < points[:, None], axis=2)
     return np.asarray(~(as_good & better).any(axis=1) & ~np.isnan(points).any(axis=1), dtype=np.bool_)
 
 

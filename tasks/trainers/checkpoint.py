@@ -97,7 +97,8 @@ def load(folder: Path, key: str) -> Progress | None:
     for name, value in tensors.items():
         part, _, rest = name.partition("/")
         parts[part][rest] = value
-    return Progress(tuple(Epoch(**epoch) for epoch in header["epochs"]), *parts.values())
+    epochs = tuple(Epoch(**epoch) for epoch in header["epochs"])
+    return Progress(epochs, parts["weights"], parts["best"], parts["optimizer"])
 
 
 def training_key(module: nn.Module, tensors: Mapping[str, Tensor], settings: Mapping[str, Any], workers: int) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from prefect import Task
 
+import tasks.convert
 import tasks.evaluate
 import tasks.export
 import tasks.finetune
@@ -17,7 +18,19 @@ import tasks.quantize
 import tasks.survey
 import tasks.train
 
-VERBS = ["ingest", "train", "prune", "finetune", "survey", "export", "quantize", "evaluate", "publish", "promote"]
+VERBS = [
+    "ingest",
+    "train",
+    "prune",
+    "finetune",
+    "survey",
+    "export",
+    "quantize",
+    "evaluate",
+    "convert",
+    "publish",
+    "promote",
+]
 
 
 @pytest.mark.parametrize("verb", VERBS)

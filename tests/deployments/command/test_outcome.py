@@ -72,22 +72,14 @@ def test_the_object_has_the_promised_keys_and_no_others():
     assert json.loads(json.dumps(found)) == found
 
 
-def test_the_winner_is_marked():
-    rows = [line.split() for line in printed(candidates_table(VERSION, "accuracy")).splitlines()]
-    assert ["dense/none", "0.9700", "146.5", "KiB", "96.7", "KiB", "0.010", "0.020", "1.0000", "yes"] in rows
-    assert [
-        "*",
-        "channels-50/static",
-        "0.9700",
-        "146.5",
-        "KiB",
-        "96.7",
-        "KiB",
-        "0.010",
-        "0.020",
-        "1.0000",
-        "no",
-    ] in rows
+def test_the_winner_and_the_front_are_marked():
+    candidates = (*VERSION.candidates, measured("dense/static", on_front=True))
+    table = candidates_table(candidates, "digits version 3", VERSION.winner, "accuracy")
+    rows = [line.split() for line in printed(table).splitlines()]
+    figures = ["0.9700", "146.5", "KiB", "96.7", "KiB", "0.010", "0.020", "1.0000"]
+    assert ["dense/none", *figures, "yes"] in rows
+    assert ["*", "channels-50/static", *figures, "no"] in rows
+    assert ["o", "dense/static", *figures, "yes"] in rows
 
 
 def test_the_four_addresses_are_printed_as_they_are():

@@ -4,8 +4,11 @@ from tasks.contracts.artifacts import (
     Architecture,
     Artifact,
     Candidate,
+    Conditions,
     DatasetManifest,
+    Dropped,
     Gate,
+    Hop,
     Measurement,
     Network,
     Profile,
@@ -24,6 +27,8 @@ def measurement(name: str, size: int, *, broken: tuple[str, ...] = ()) -> Measur
         name=name, metric=0.95, metric_low=0.93, metric_high=0.97, size_bytes=size, compressed_bytes=size // 2,
         p50_ms=0.02, p95_ms=0.03, parity=0.99, largest_difference=0.01, compression_rate_parameters=0.5,
         compression_rate_bytes=0.75, speed_up=2.0, within_budget=not broken, broken_limits=broken,
+        drop=0.5, drop_low=-0.2, drop_high=1.2,
+        hops=(Hop(name="exported", label_agreement=1, largest_difference=1e-7, bound="a bound", passed=True),),
     )  # fmt: skip
 
 
@@ -36,7 +41,7 @@ def candidate(name: str) -> Candidate:
         parameters=4,
         metric=0.95,
     )
-    return Candidate(name=name, network=network, file=ARTIFACT)
+    return Candidate(name=name, network=network, file=ARTIFACT, metric=0.95)
 
 
 def verdict(*, passed: bool = True) -> Verdict:
@@ -49,6 +54,8 @@ def verdict(*, passed: bool = True) -> Verdict:
             measurement("channels-50/static", 1000),
             measurement("dense/dynamic", 1500, broken=("max_drop is 0.5, but it loses 2: 1.5 too much",)),
         ),
+        dropped=(Dropped(name="channels-75", rung="survey", reason="max_p95_ms is 1, but it takes 2: 1 too long"),),
+        conditions=Conditions(cpu="EPYC", cpu_flags=("avx2",), threads=1, batch_size=1, onnxruntime="1.31.0"),
         test_metric=0.9412,
         gate=Gate(passed=passed, reason="test accuracy is 0.9412, evaluate.min_metric is 0.9"),
         signature=signature_of(SCHEMA),

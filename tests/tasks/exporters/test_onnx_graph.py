@@ -138,7 +138,7 @@ class Pair(nn.Module):
         (PinnedView(), "the network does not run on a batch of 5 rows, but must run on any"),
         (PinnedLoop(), "is pinned to 5, but must be free: look for a fixed batch size"),
         (PinnedTable(), "is pinned to 5, but must be free: look for a fixed batch size"),
-        (Branch(), "the network cannot be exported at opset 20"),
+        (Branch(), "the network branches on the values of its rows"),
         (Pair(), "the network answers 5 rows by tuple, but must give logits [5, K]"),
         (nn.Flatten(0), "the network answers 5 rows by [10], but must give logits [5, K]"),
     ],
