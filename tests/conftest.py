@@ -22,6 +22,7 @@ def snapshot(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return hold
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run side by side: those that share the stack stay in one process, and so do those of a file."""
     for item in items:

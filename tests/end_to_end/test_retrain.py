@@ -92,7 +92,10 @@ def test_mlflow_holds_one_parent_with_a_nested_run_for_each_candidate(first, sta
     parent = client.get_run(first["mlflow_run_id"])
     query = f"tags.`mlflow.parentRunId` = '{first['mlflow_run_id']}'"
     children = client.search_runs([parent.info.experiment_id], query)
-    assert {child.info.run_name for child in children} == {candidate["name"] for candidate in first["candidates"]}
+    dropped = {child.info.run_name for child in children if "dropped" in child.data.tags}
+    measured = {child.info.run_name for child in children} - dropped
+    assert measured == {candidate["name"] for candidate in first["candidates"]}
+    assert all(child.data.tags["reason"] for child in children if child.info.run_name in dropped)
     assert all(child.info.status == "FINISHED" for child in [parent, *children])
     assert parent.data.params["train.epochs"] == "12" and parent.data.params["seed"] == "0"
     assert {"data.digest", "code.digest", "git.sha", "prefect.flow_run_id"} <= set(parent.data.tags)
@@ -102,7 +105,13 @@ def test_mlflow_holds_one_parent_with_a_nested_run_for_each_candidate(first, sta
     artifacts = {
         file.path for folder in ("", "plots") for file in client.list_artifacts(first["mlflow_run_id"], folder)
     }
-    assert {"model_card.md", "plots/pareto.png", "plots/confusion.png", "plots/learning_curve.png"} <= artifacts
+    assert {
+        "model_card.md",
+        "pareto.json",
+        "plots/pareto.png",
+        "plots/confusion.png",
+        "plots/learning_curve.png",
+    } <= artifacts
 
 
 def test_the_registered_version_carries_card_tags_and_alias(first, version):
