@@ -26,7 +26,7 @@ def prune(
     """
     from dataclasses import replace
 
-    from tasks.compressors import magnitude
+    from tasks.compressors import dropout, magnitude
     from tasks.compressors.gradual import Sparsity
     from tasks.compressors.structure import structure
     from tasks.stores.datasets import opened
@@ -52,8 +52,11 @@ def prune(
         )
         if plan.sparsity and not epochs:
             magnitude.prune_weights(module, plan.sparsity)
+        left = (1 - plan.sparsity) * sum(p.numel() for p in module.parameters()) / dense.parameters
         recipe = launch.recipe(data.manifest.schema_, data.manifest.encoding, training)
-        recipe = replace(recipe, architecture=architecture, loss=dense.loss)
+        recipe = replace(
+            recipe, architecture=dropout.ease(module, architecture, 1.0 if is_student else left), loss=dense.loss
+        )
         with EpochLog(run.mlflow_run_id, prefix=plan.name) as log, epoch_bar(plan.name, epochs) as bar:
             fit = launch.run(
                 module,

@@ -27,6 +27,7 @@ from rich.table import Table
 
 from flows.search import search
 from flows.trial import in_process
+from tasks.compressors.plans import plans_of
 from tasks.contracts.artifacts import Dataset, Network, Run
 from tasks.contracts.config import RetrainConfig
 from tasks.export import export
@@ -151,11 +152,11 @@ def compared(name: str) -> dict[str, Any]:
             points, answers, target, labels = measured({**graphs, **others}, store, dense.result(), dataset, data)
     seconds = {"training": trained - started, "search": searched - trained}
     cost = seconds["search"] / seconds["training"]
-    tried = len(graphs) + sum(each.rung in ("quantize", "finetune") for each in found.findings.dropped)
+    asked = (1 + len(plans_of(config.prune))) * len(config.quantize.schemes)
     verdicts = [f"dense {points[DENSE].accuracy:.2f} % (asked {promise.dense})"]
     verdicts += [verdict(bar, [points[each] for each in graphs]) for bar in promise.bars]
     verdicts.append(
-        f"search of {len(graphs)} candidates ({tried} trials) {cost:.2f} times the dense training"
+        f"search of {asked} candidates ({len(graphs)} came through): {cost:.2f} times the dense training"
         + (f" (asked {promise.search})" if promise.search else "")
     )
     verdicts += beaten(points, answers, target, labels, mine=list(graphs), others=list(others))
