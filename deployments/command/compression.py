@@ -85,9 +85,9 @@ def show(verdict: Verdict, folder: Path, config: RetrainConfig) -> None:
     winner = verdict.winner.name if verdict.gate.passed else ""
     title = f"candidates of {config.model_name}"
     console.print(outcome.candidates_table(verdict.measurements, title, winner, verdict.metric_name))
-    for each in verdict.measurements:
-        for limit in each.broken_limits:
-            console.print(f"outside {each.name}: {limit}", style="dim", markup=False, soft_wrap=True)
+    for candidate in verdict.measurements:
+        for limit in candidate.broken_limits:
+            console.print(f"outside {candidate.name}: {limit}", style="dim", markup=False, soft_wrap=True)
     for each in verdict.dropped:
         console.print(f"dropped {each.name}: {each.reason}", style="dim", markup=False, soft_wrap=True)
     console.print(verdict.reason, style="bold", markup=False, soft_wrap=True)
