@@ -59,7 +59,7 @@ def residuals(truth: np.ndarray, answered: np.ndarray) -> Figure:
 def pareto(measurements: Sequence[Measurement], winner: str, metric_name: str) -> Figure:
     """The metric against bytes and against latency, one point a candidate; the fronts of both are drawn.
 
-    The winner is ringed, what breaks the budget is grey.
+    The winner is ringed, what breaks the budget is grey; names stand at the front, all others in the table.
     """
     figure = Figure(figsize=(2 * SIZE_INCHES[0], SIZE_INCHES[1]), layout="constrained")
     by_size, by_time = figure.subplots(1, 2, sharey=True)
@@ -73,15 +73,16 @@ def pareto(measurements: Sequence[Measurement], winner: str, metric_name: str) -
 def _trade(
     axes: Any, measurements: Sequence[Measurement], costs: Sequence[float], winner: str, metric_name: str
 ) -> None:
-    """One panel: cost to the right, metric upwards."""
-    for m, cost in zip(measurements, costs, strict=True):
+    """One panel: cost to the right, metric upwards; only the winner and the panel's front are named."""
+    better = 1 if metric_name == "accuracy" else -1
+    on_front = front([(cost, -better * m.metric) for m, cost in zip(measurements, costs, strict=True)])
+    for m, cost, on in zip(measurements, costs, on_front, strict=True):
         colour = "tab:blue" if m.within_budget else "lightgrey"
         error = [[m.metric - m.metric_low], [m.metric_high - m.metric]]
-        axes.errorbar(cost, m.metric, yerr=error, fmt="o", color=colour)
-        axes.annotate(m.name, (cost, m.metric), textcoords="offset points", xytext=(5, 4), fontsize=7)
+        axes.errorbar(cost, m.metric, yerr=error, fmt="o", color=colour, elinewidth=0.8)
+        if on or m.name == winner:
+            axes.annotate(m.name, (cost, m.metric), textcoords="offset points", xytext=(5, 4), fontsize=7)
         if m.name == winner:
             axes.scatter([cost], [m.metric], s=160, facecolors="none", edgecolors="tab:red", linewidths=1.5)
-    better = 1 if metric_name == "accuracy" else -1
-    on = front([(cost, -better * m.metric) for m, cost in zip(measurements, costs, strict=True)])
-    points = sorted((cost, m.metric) for m, cost, is_on in zip(measurements, costs, on, strict=True) if is_on)
+    points = sorted((cost, m.metric) for m, cost, on in zip(measurements, costs, on_front, strict=True) if on)
     axes.step(*zip(*points, strict=True), where="post", color="tab:blue", linewidth=0.8, alpha=0.6)

@@ -24,8 +24,8 @@ def show(run: Run, verdict: Verdict) -> None:
 
 def _row(m: Measurement, *, winner: bool) -> dict[str, str | float]:
     return {
-        "": "winner" if winner else "front" if m.on_front else "",
         "candidate": m.name,
+        "rank": "winner" if winner else "front" if m.on_front else "",
         "metric": round(m.metric, 5),
         "drop": f"{m.drop:.3g} ({m.drop_low:.3g} to {m.drop_high:.3g})",
         "bytes": m.size_bytes,
