@@ -31,10 +31,13 @@ def test_a_plot_can_be_drawn_and_is_not_blank(figure):
     assert drawn(figure).std() > 5
 
 
-def test_the_winner_is_ringed_and_the_others_named():
-    figure = plots.pareto(measured.verdict().measurements, "channels-50/static", "accuracy")
-    names = {text.get_text() for text in figure.axes[0].texts}
-    assert names == {"dense/none", "channels-50/static", "dense/dynamic"}
+def test_the_winner_is_ringed_and_named_with_the_front():
+    large, small, tiny = (
+        measured.measurement(name, size).model_copy(update={"metric": metric})
+        for name, size, metric in (("large", 2000, 0.94), ("small", 1000, 0.95), ("tiny", 500, 0.94))
+    )
+    figure = plots.pareto([large, small, tiny], "small", "accuracy")
+    assert {text.get_text() for text in figure.axes[0].texts} == {"small", "tiny"}
     (ring,) = [c for c in figure.axes[0].collections if isinstance(c, PathCollection)]
     assert ring.get_offsets()[0][0] == 1000
 
