@@ -8,6 +8,7 @@ from flows.search import search
 from flows.trial import in_process
 from tasks.contracts.artifacts import Run, Verdict
 from tasks.contracts.config import RetrainConfig
+from tasks.convert import convert
 from tasks.evaluate import evaluate
 from tasks.ingest import ingest
 from tasks.stores.provenance import code_digest, config_digest
@@ -41,5 +42,6 @@ def compress(config: RetrainConfig, to: Path, report: Callable[[str], None] = la
         dataset = call(ingest, config.ingest, run).result()
         found = search(call(train, dataset, config.train, run), dataset, config, run, call)
         verdict = call(evaluate, found.findings, dataset, config.evaluate, run).result()
-        write_folder(to, Store.from_environment(run.bucket), verdict, dataset, run)
+        formats = call(convert, verdict, dataset, config.export, run).result()
+        write_folder(to, Store.from_environment(run.bucket), verdict, formats=formats, dataset=dataset, run=run)
     return verdict

@@ -19,7 +19,7 @@ def convert(verdict: Verdict, dataset: Dataset, config: ExportConfig, run: Run) 
     """
     if not config.extra_formats or not verdict.gate.passed:
         return ()
-    from tasks.exporters import extra_formats
+    from tasks.exporters import extra_formats, ui_report
     from tasks.stores import tracking
     from tasks.stores.datasets import opened
     from tasks.stores.networks import get_network
@@ -45,6 +45,7 @@ def convert(verdict: Verdict, dataset: Dataset, config: ExportConfig, run: Run) 
         child = tracking.child_run(run.mlflow_run_id, row.name, {"format": row.format}, {"candidate": row.name})
         tracking.log_metrics(child, _figures(row))
         tracking.close_run(child, "FAILED" if row.refused else "FINISHED", {"refused": row.refused})
+    ui_report.show_formats(run, made)
     return made
 
 

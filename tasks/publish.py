@@ -31,7 +31,7 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     journal = Journal(store, run.model_name)
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder, opened(store, dataset) as data:
         model = store.fetch(verdict.winner.file, Path(folder) / "model.onnx")
-        card = model_card(run.model_name, verdict, data.manifest, dataset.uri)
+        card = model_card(run.model_name, verdict, data.manifest, dataset.uri, formats)
         golden = golden_batch(model, data.rows("validation").inputs)
         source = tracking.log_onnx_model(run.mlflow_run_id, model, verdict.signature, golden.inputs)
         files = (

@@ -20,12 +20,3 @@ def snapshot(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == path.read_text(), f"{name} changed: if that is meant, run once with INGOT_UPDATE_SNAPSHOTS=1"
 
     return hold
-
-
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side: those that share the stack stay in one process, and so do those of a file."""
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        place = "stack" if "stack" in fixtures else item.nodeid if "own_stack" in fixtures else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(place))

@@ -1,6 +1,8 @@
 """The model card: one page of Markdown that says what a version is, what it costs and how it was chosen."""
 
-from tasks.contracts.artifacts import DatasetManifest, Measurement, Verdict
+from collections.abc import Sequence
+
+from tasks.contracts.artifacts import DatasetManifest, ExtraFormat, Measurement, Verdict
 
 COLUMNS = (
     "candidate", "metric", "95 % interval", "drop", "bytes", "compressed", "p50 ms", "p95 ms", "parity", "front",
@@ -8,8 +10,18 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def model_card(model: str, verdict: Verdict, data: DatasetManifest, dataset_uri: str) -> str:
-    """The card of the verdict's winner (Mitchell et al. 2019, arXiv 1810.03993, cut to what was measured)."""
+def model_card(
+    model: str, verdict: Verdict, data: DatasetManifest, dataset_uri: str, formats: Sequence[ExtraFormat] = ()
+) -> str:
+    """The card of the verdict's winner (Mitchell et al. 2019, arXiv 1810.03993, cut to what was measured).
+
+    Args:
+        model: Its name.
+        verdict: What was decided.
+        data: The dataset's manifest.
+        dataset_uri: Its address.
+        formats: The winner in other formats.
+    """
     winning = verdict.winning
     schema = data.schema_
     answers = f"one of {len(schema.labels)} classes" if schema.labels else f"a number, in the unit of `{schema.target}`"
@@ -36,6 +48,7 @@ def model_card(model: str, verdict: Verdict, data: DatasetManifest, dataset_uri:
             _conditions(verdict),
             "",
             *_section("Parity of the winner, hop by hop", ledger_table(winning)),
+            *_section("The winner in other formats", formats_table(formats)),
             *_section("Given up on the way", [f"* `{d.name}` ({d.rung}): {d.reason}" for d in verdict.dropped]),
             *_section("Found in the data", [f"* {warning}" for warning in data.warnings]),
         ]
@@ -50,6 +63,17 @@ def ledger_table(measurement: Measurement) -> list[str]:
         for hop in measurement.hops
     ]
     return ["| hop | alike | largest difference | bound | |", "|---|---|---|---|---|", *rows] if rows else []
+
+
+def formats_table(formats: Sequence[ExtraFormat]) -> list[str]:
+    """The winner in other formats as lines of a table."""
+    rows = [
+        f"| {each.name} | {each.size_bytes:,} | {each.p50_ms:.3f} | {each.p95_ms:.3f} | {each.onnx_p50_ms:.3f} | "
+        f"{each.parity:.2%} | {each.largest_difference:.3g} | {each.refused or 'yes'} |"
+        for each in formats
+    ]
+    head = "| format | bytes | p50 ms | p95 ms | ONNX p50 ms | parity | largest difference | published |"
+    return [head, "|" + "---|" * 8, *rows] if rows else []
 
 
 def _section(title: str, lines: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from tasks.contracts.artifacts import Dataset, Run, Verdict
+from tasks.contracts.artifacts import Dataset, ExtraFormat, Run, Verdict
 from tasks.contracts.errors import IngotError
 from tasks.exporters.card import model_card
 from tasks.exporters.plots import pareto as plot
@@ -13,13 +13,16 @@ from tasks.stores.datasets import opened
 from tasks.stores.s3 import Store
 
 
-def write_folder(to: Path, store: Store, verdict: Verdict, dataset: Dataset, run: Run) -> None:
-    """Write `model.onnx` (unless it was refused), `README.md`, `pareto.json` and `pareto.png`.
+def write_folder(
+    to: Path, store: Store, verdict: Verdict, *, formats: tuple[ExtraFormat, ...], dataset: Dataset, run: Run
+) -> None:
+    """Write `model.onnx` (unless it was refused), its other formats, `README.md`, `pareto.json` and `pareto.png`.
 
     Args:
         to: The folder; must not exist.
         store: Holds the winner and the data.
         verdict: What was decided.
+        formats: The winner in other formats.
         dataset: What it was measured on.
         run: Names the model.
 
@@ -27,7 +30,7 @@ def write_folder(to: Path, store: Store, verdict: Verdict, dataset: Dataset, run
         IngotError: The folder cannot be written.
     """
     with opened(store, dataset) as data:
-        card = model_card(run.model_name, verdict, data.manifest, dataset.uri)
+        card = model_card(run.model_name, verdict, data.manifest, dataset.uri, formats)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=to.parent, prefix=".ingot-") as place:
@@ -35,6 +38,9 @@ def write_folder(to: Path, store: Store, verdict: Verdict, dataset: Dataset, run
             folder.mkdir()
             if verdict.gate.passed:
                 store.fetch(verdict.winner.file, folder / "model.onnx")
+            for path, file in (item for each in formats for item in each.files.items()):
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                store.fetch(file, folder / path)
             (folder / "README.md").write_text(card)
             (folder / "pareto.json").write_text(json.dumps(pareto(verdict), indent=1))
             plot(verdict.measurements, verdict.winner.name, verdict.metric_name).savefig(folder / "pareto.png")

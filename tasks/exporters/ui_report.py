@@ -1,17 +1,19 @@
-"""What evaluation shows in the Prefect UI: the table of candidates and the winner's parity, as artifacts of the run."""
+"""What a run shows in the Prefect UI: the candidates, the winner's parity, its other formats, as artifacts."""
+
+from collections.abc import Sequence
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import TaskRunContext
 
-from tasks.contracts.artifacts import Measurement, Run, Verdict
-from tasks.exporters.card import ledger_table
+from tasks.contracts.artifacts import ExtraFormat, Measurement, Run, Verdict
+from tasks.exporters.card import formats_table, ledger_table
 
 
 def show(run: Run, verdict: Verdict) -> None:
-    """Create the artifacts; nothing where no task run is under way, as in `ingot compress`."""
+    """What evaluation found; nothing where no task run is under way, as in `ingot compress`."""
     if TaskRunContext.get() is None:
         return
-    key = run.model_name.replace("_", "-")
+    key = _key(run)
     winner = verdict.winner.name
     rows = [_row(m, winner=m.name == winner) for m in verdict.measurements]
     create_table_artifact(key=f"{key}-candidates", table=rows, description=verdict.reason)
@@ -20,6 +22,17 @@ def show(run: Run, verdict: Verdict) -> None:
     if dropped:
         lines += ["", "# Given up on the way", "", *dropped]
     create_markdown_artifact(key=f"{key}-parity", markdown="\n".join(lines), description=f"Winner: {winner}")
+
+
+def show_formats(run: Run, formats: Sequence[ExtraFormat]) -> None:
+    """What conversion made; nothing where no task run is under way."""
+    if TaskRunContext.get() is not None:
+        create_markdown_artifact(key=f"{_key(run)}-formats", markdown="\n".join(formats_table(formats)))
+
+
+def _key(run: Run) -> str:
+    """Prefect's keys know no underscore."""
+    return run.model_name.replace("_", "-")
 
 
 def _row(m: Measurement, *, winner: bool) -> dict[str, str | float]:

@@ -194,7 +194,12 @@ CASES = [
     Case("function that returns no module", "str", settings=model(f"{BROKEN}:returns_a_word")),
     Case("wrong shape", "(2, 3)", settings=model(f"{BROKEN}:three_outputs")),
     Case("nothing to train", "parameters", settings=model(f"{BROKEN}:nothing_to_train")),
-    Case("a branch on values", "branches on the values of its rows", settings=model(f"{BROKEN}:branches_on_values")),
+    Case(
+        "a branch on values",
+        "branches on the values of its rows",
+        settings=model(f"{BROKEN}:branches_on_values"),
+        exit_code=1,
+    ),
     # The world
     Case(
         "loss that is not a number",

@@ -93,6 +93,16 @@ def test_an_impossible_budget_gives_fp32_or_nothing_by_policy(trained, tmp_path)
     assert {path.name for path in (tmp_path / "no").iterdir()} == FILES - {"model.onnx"}
 
 
+def test_the_winner_in_openvino_lies_beside_it(trained, tmp_path):
+    pytest.importorskip("openvino")
+    out = tmp_path / "out"
+    few = ["--set", "quantize.schemes=[none]", "--set", "prune.ratios=[]"]
+    done = compress(trained, out, *few, "--set", "export.extra_formats=[openvino]")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (out / "openvino").iterdir()} == {"model.xml", "model.bin"}
+    assert "dense/none+openvino" in (out / "README.md").read_text()
+
+
 def test_a_calibration_set_of_one_row_is_measured_like_any_other(trained, tmp_path):
     out = tmp_path / "out"
     done = compress(trained, out, "--set", "quantize.calibration_samples=1", "--set", "prune.ratios=[]", "--json")

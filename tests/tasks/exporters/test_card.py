@@ -1,3 +1,4 @@
+from tasks.contracts.artifacts import ExtraFormat
 from tasks.exporters.card import model_card
 from tests.tasks.exporters import measured
 
@@ -29,3 +30,15 @@ def test_the_card_tells_drops_with_intervals_conditions_parity_and_what_was_give
     assert "Latency on EPYC (avx2), 1 thread(s), 1 row(s) a call, ONNX Runtime 1.31.0, all in turns." in text
     assert "| exported | 100.00% | 1e-07 | a bound | kept |" in text
     assert "* `channels-75` (survey): max_p95_ms is 1, but it takes 2: 1 too long" in text
+
+
+def test_other_formats_have_rows_of_their_own():
+    made = ExtraFormat(
+        name="w+openvino", format="openvino", takes="rows", size_bytes=1234, p50_ms=0.5, p95_ms=0.75, onnx_p50_ms=0.25,
+        parity=1.0, largest_difference=1e-6,
+    )  # fmt: skip
+    refused = ExtraFormat(name="w+litert", format="litert", takes="encoded", refused="it answers otherwise")
+    text = model_card("shop", measured.verdict(), measured.dataset(), "s3://b/d", (made, refused))
+    assert "| w+openvino | 1,234 | 0.500 | 0.750 | 0.250 | 100.00% | 1e-06 | yes |" in text
+    assert "| it answers otherwise |" in text
+    assert "other formats" not in card()
