@@ -10,13 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
+import pandas as pd
 import pytest
+import torch
 from mlflow import MlflowClient
+from torch import nn
 
 from deployments.local.environment import addresses_of, client_environment
 from deployments.local.ports import is_free
 from deployments.local.settings import GRPC_OFFSET, Settings
 from deployments.local.state import Addresses
+from tasks.exporters.onnx_graph import export_network
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store
 
@@ -141,6 +147,26 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     yield shared
     ended = shared.ingot("down")
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of the user's own for digits, 64-512-512-10, raw pixels in and logits out."""
+    table = pd.read_parquet(ROOT / "data/digits.parquet")
+    rows = torch.tensor(table.drop(columns="label").to_numpy(np.float32))
+    labels = torch.tensor(table["label"].to_numpy(np.int64))
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(64, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(rows / 16), labels).backward()
+        optimizer.step()
+    with torch.no_grad():
+        network[0].weight /= 16  # so that it reads pixels as they are
+    path = tmp_path_factory.mktemp("models") / "my digits.onnx"
+    onnx.save(export_network(network.eval(), rows[:2].numpy(), 20), path)
+    return path
 
 
 @pytest.fixture

@@ -11,38 +11,14 @@ import onnx
 import onnxruntime
 import pandas as pd
 import pytest
-import torch
 from onnx import TensorProto, helper
-from torch import nn
 
-from tasks.exporters.onnx_graph import export_network
 from tests.end_to_end.conftest import OF_OTHERS, ROOT, command
 
 pytestmark = pytest.mark.end_to_end
 
 DIGITS = ROOT / "data/digits.parquet"
 FILES = {"model.onnx", "README.md", "pareto.json", "pareto.png"}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
-    """A network of the user's own for digits, 64-512-512-10, raw pixels in and logits out."""
-    table = pd.read_parquet(DIGITS)
-    rows = torch.tensor(table.drop(columns="label").to_numpy(np.float32))
-    labels = torch.tensor(table["label"].to_numpy(np.int64))
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(64, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
-    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-    for _ in range(150):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(network(rows / 16), labels).backward()
-        optimizer.step()
-    with torch.no_grad():
-        network[0].weight /= 16  # so that it reads pixels as they are
-    graph = export_network(network.eval(), rows[:2].numpy(), 20)
-    path = tmp_path_factory.mktemp("models") / "my digits.onnx"
-    onnx.save(graph, path)
-    return path
 
 
 def compress(model: Path, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
