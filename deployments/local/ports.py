@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 import psutil
 
@@ -45,10 +46,11 @@ def holder(port: int) -> str:
     if pid is None:
         return "a process of another user"
     try:
-        command = " ".join(psutil.Process(pid).cmdline())
+        program, *arguments = psutil.Process(pid).cmdline() or [""]
+        command = " ".join([Path(program).name, *arguments])
     except psutil.Error:
         return f"pid {pid}"
-    return f"pid {pid} ({command[:120]})" if command else f"pid {pid}"
+    return f"pid {pid} ({command[:200]})" if command else f"pid {pid}"
 
 
 def _listener(port: int) -> int | None:

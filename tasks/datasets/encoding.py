@@ -21,6 +21,8 @@ MOST_WORDS = 20_000
 SHORTEST, LONGEST = 4, 256
 """Bounds of the token count a text is cut or padded to."""
 LENGTH_QUANTILE = 0.99
+LEAST_SCALE = float(np.finfo(np.float32).tiny)
+"""A smaller spread is none."""
 
 
 def fit(summary: TrainingSummary, scaling: Scaling = "standard") -> Encoding:
@@ -55,8 +57,9 @@ def _numbers(summary: NumberSummary) -> NumberEncoding:
 
 
 def _scale(mean: float, std: float) -> float:
-    # A constant column has a spread of rounding errors: 1e-12 of its value, where float64 holds 2e-16.
-    return std if std > 1e-12 * abs(mean) else 1.0
+    # A constant column has a spread of rounding errors: 1e-12 of its value, where float64 holds 2e-16. And what the
+    # graph's float32 rounds to zero cannot be divided by.
+    return std if std > max(1e-12 * abs(mean), LEAST_SCALE) else 1.0
 
 
 def _text(summary: TextSummary) -> TextEncoding:

@@ -46,6 +46,12 @@ def test_a_constant_with_rounding_errors_has_scale_one(tmp_path: Path) -> None:
     assert isinstance(built.encoding.features[0], NumberEncoding) and built.encoding.features[0].scale == 1
 
 
+def test_a_spread_that_float32_rounds_to_zero_has_scale_one(tmp_path: Path) -> None:
+    rows = [f"{'1e-45' if i % 2 else '0.0'},{i},{i % 3}" for i in range(300)]
+    built = build_dataset(written(tmp_path / "d.csv", "a,b,label", *rows), tmp_path / "out")
+    assert isinstance(built.encoding.features[0], NumberEncoding) and built.encoding.features[0].scale == 1
+
+
 def test_the_regression_target_is_standardised(tmp_path: Path) -> None:
     built = build_dataset(written(tmp_path / "d.csv", "a,y", *(f"{i},{i * 2.5}" for i in range(300))), tmp_path / "out")
     target = read_split(built.files["train"], built.schema).target
