@@ -5,7 +5,8 @@ from tasks.contracts.config import PruneConfig, TrainConfig
 from tasks.step import step
 
 GENTLER = 0.25
-"""Of the learning rate: the network has its shape and is polished. A full restart cost 0.07 points on MNIST."""
+"""Of the learning rate: the network has its shape and is polished. Two runs on MNIST favour it
+by 0.06 and 0.08 points over a full restart, which is within what two runs differ by."""
 
 
 @step(name="finetune", task_run_name="finetune {network.name}")
