@@ -12,7 +12,7 @@ up is told with its reason.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from flows.trial import Call, Handle, Trials, in_prefect
 from tasks.compressors.halving import rounds, survivors
@@ -24,7 +24,7 @@ from tasks.export import export
 from tasks.finetune import finetune
 from tasks.prune import prune
 from tasks.quantize import quantize
-from tasks.runtime.budget import drop
+from tasks.runtime.budget import drop, metric_of
 from tasks.survey import survey
 
 STATIC = ("static", "static-all", *FALLBACKS)
@@ -169,9 +169,9 @@ class Search:
     def _static_loses_too_much(self, graph: Handle[Graph]) -> bool:
         """Whether fp32 keeps the budget of accuracy, and static int8, where it was tried, does not."""
         reference = self.candidates[0].result().metric
-        metric_name: Literal["accuracy", "rmse"] = "accuracy" if self.dataset.task == "classification" else "rmse"
         keeps = {
-            candidate.scheme: drop(metric_name, candidate.metric, reference) <= self.config.evaluate.max_drop
+            candidate.scheme: drop(metric_of(self.dataset.task), candidate.metric, reference)
+            <= self.config.evaluate.max_drop
             for candidate in self._candidates_of(graph)
         }
         static = [scheme for scheme in keeps if scheme in STATIC]

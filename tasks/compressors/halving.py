@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Literal
 
 from tasks.contracts.artifacts import Dropped, Network
-from tasks.runtime.budget import drop
+from tasks.runtime.budget import drop, metric_of
 
 LAST = 2
 """So few networks are not halved any more, though one may still be beaten."""
@@ -57,8 +57,7 @@ def survivors(
         task: What the metrics mean.
         max_drop: Percentage points of accuracy, or per cent of RMSE.
     """
-    metric_name: Literal["accuracy", "rmse"] = "accuracy" if task == "classification" else "rmse"
-    losses = {each.name: drop(metric_name, each.metric, dense.metric) for each in networks}
+    losses = {each.name: drop(metric_of(task), each.metric, dense.metric) for each in networks}
     inside = [each for each in networks if losses[each.name] <= max_drop + 1e-9]
     safe = [min(inside, key=measure) for measure in (_on_disk, _in_transit)] if inside else []
     beaten = [each for each in networks if safe and each not in safe and not _is_smaller(each, safe)]

@@ -49,7 +49,7 @@ def model_card(
             "",
             *_section("Parity of the winner, hop by hop", ledger_table(winning)),
             *_section("The winner in other formats", formats_table(formats)),
-            *_section("Given up on the way", [f"* `{d.name}` ({d.rung}): {d.reason}" for d in verdict.dropped]),
+            *_section("Given up on the way", dropped_list(verdict)),
             *_section("Found in the data", [f"* {warning}" for warning in data.warnings]),
         ]
     )
@@ -63,6 +63,11 @@ def ledger_table(measurement: Measurement) -> list[str]:
         for hop in measurement.hops
     ]
     return ["| hop | alike | largest difference | bound | |", "|---|---|---|---|---|", *rows] if rows else []
+
+
+def dropped_list(verdict: Verdict) -> list[str]:
+    """What was given up on the way, a line each."""
+    return [f"* `{each.name}` ({each.rung}): {each.reason}" for each in verdict.dropped]
 
 
 def formats_table(formats: Sequence[ExtraFormat]) -> list[str]:

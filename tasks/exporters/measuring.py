@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -99,8 +98,8 @@ def measure(
     fp32 = {each.network.name: sessions[each.name] for each in candidates if each.scheme == FP32}
     golden_fp32 = {name: run_in_slices(session, golden(holdout.inputs)) for name, session in fp32.items()}
     found = [_measured(bench, each, graphs[each.name], sessions[each.name], golden_fp32) for each in candidates]
-    metric_name: Literal["accuracy", "rmse"] = "accuracy" if holdout.schema.labels else "rmse"
-    return with_front([budgets.judged(measurement, budget) for measurement in found], metric_name)
+    judged = [budgets.judged(measurement, budget) for measurement in found]
+    return with_front(judged, budgets.metric_of(holdout.schema.task))
 
 
 def _measured(

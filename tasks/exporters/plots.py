@@ -1,13 +1,13 @@
 """Plots of one run, each a matplotlib figure. No pyplot: its global state is not safe in Prefect's threads."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from tasks.contracts.artifacts import Measurement
-from tasks.runtime.pareto import front
+from tasks.runtime.pareto import front, loss
 
 SIZE_INCHES = (6.4, 4.2)
 MOST_CLASSES_WITH_NUMBERS = 20
@@ -56,7 +56,7 @@ def residuals(truth: np.ndarray, answered: np.ndarray) -> Figure:
     return figure
 
 
-def pareto(measurements: Sequence[Measurement], winner: str, metric_name: str) -> Figure:
+def pareto(measurements: Sequence[Measurement], winner: str, metric_name: Literal["accuracy", "rmse"]) -> Figure:
     """The metric against bytes and against latency, one point a candidate; the fronts of both are drawn.
 
     The winner is ringed, what breaks the budget is grey; names stand at the front, all others in the table.
@@ -71,11 +71,14 @@ def pareto(measurements: Sequence[Measurement], winner: str, metric_name: str) -
 
 
 def _trade(
-    axes: Any, measurements: Sequence[Measurement], costs: Sequence[float], winner: str, metric_name: str
+    axes: Any,
+    measurements: Sequence[Measurement],
+    costs: Sequence[float],
+    winner: str,
+    metric_name: Literal["accuracy", "rmse"],
 ) -> None:
     """One panel: cost to the right, metric upwards; only the winner and the panel's front are named."""
-    better = 1 if metric_name == "accuracy" else -1
-    on_front = front([(cost, -better * m.metric) for m, cost in zip(measurements, costs, strict=True)])
+    on_front = front([(cost, loss(metric_name, m.metric)) for m, cost in zip(measurements, costs, strict=True)])
     for m, cost, on in zip(measurements, costs, on_front, strict=True):
         colour = "tab:blue" if m.within_budget else "lightgrey"
         error = [[m.metric - m.metric_low], [m.metric_high - m.metric]]

@@ -6,7 +6,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import TaskRunContext
 
 from tasks.contracts.artifacts import ExtraFormat, Measurement, Run, Verdict
-from tasks.exporters.card import formats_table, ledger_table
+from tasks.exporters.card import dropped_list, formats_table, ledger_table
 
 
 def show(run: Run, verdict: Verdict) -> None:
@@ -17,10 +17,9 @@ def show(run: Run, verdict: Verdict) -> None:
     winner = verdict.winner.name
     rows = [_row(m, winner=m.name == winner) for m in verdict.measurements]
     create_table_artifact(key=f"{key}-candidates", table=rows, description=verdict.reason)
-    dropped = [f"* `{each.name}` ({each.rung}): {each.reason}" for each in verdict.dropped]
     lines = [f"# Parity of {winner}", "", *ledger_table(verdict.winning)]
-    if dropped:
-        lines += ["", "# Given up on the way", "", *dropped]
+    if verdict.dropped:
+        lines += ["", "# Given up on the way", "", *dropped_list(verdict)]
     create_markdown_artifact(key=f"{key}-parity", markdown="\n".join(lines), description=f"Winner: {winner}")
 
 

@@ -53,6 +53,11 @@ class Choice(NamedTuple):
     """Whether it keeps the budget."""
 
 
+def metric_of(task: Literal["classification", "regression"]) -> Literal["accuracy", "rmse"]:
+    """The main metric of a task."""
+    return "accuracy" if task == "classification" else "rmse"
+
+
 def drop(metric_name: Literal["accuracy", "rmse"], metric: float, reference: float) -> float:
     """How much worse than the reference: points of accuracy, or per cent of RMSE.
 
