@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tasks.stores.pem import new_key
+
+os.environ["INGOT_SIGNING_KEY"] = new_key().decode()
+os.environ.pop("INGOT_TRUSTED_KEYS", None)
+
 
 @pytest.fixture
 def snapshot(request: pytest.FixtureRequest) -> Callable[[str, str], None]:

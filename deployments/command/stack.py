@@ -1,6 +1,7 @@
 """What the commands around the embedded stack print."""
 
 import json
+import os
 from collections.abc import Sequence
 
 from rich import box
@@ -19,6 +20,7 @@ from deployments.local.stack import down as stop
 from deployments.local.stack import up as start
 from deployments.local.state import Addresses
 from tasks.contracts.errors import ConfigError
+from tasks.stores.signing import SIGNING_KEY, TRUSTED_KEYS, Keyring
 
 TITLES = {"s3": "S3 (SeaweedFS)", "prefect": "Prefect", "mlflow": "MLflow", "worker": "worker", "serving": "serving"}
 
@@ -93,6 +95,8 @@ def serve(names: Sequence[str], host: str, port: int) -> None:
             f"{addresses.serving_url} already; give --port for a second server"
         )
     refuse_taken({"INGOT_SERVING_PORT": wanted})
+    os.environ[TRUSTED_KEYS] = Keyring.from_environment().trusted_pem
+    os.environ.pop(SIGNING_KEY, None)  # who serves verifies, and never signs
     serve_champions(names, host or settings.serving_host, wanted)
 
 

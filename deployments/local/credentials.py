@@ -1,4 +1,4 @@
-"""The keys of the embedded S3: made at the first start, mode 0600, never printed."""
+"""The keys of the embedded stack, for its S3 and for signing: made at the first start, mode 0600, never printed."""
 
 import json
 import secrets
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from deployments.local.home import Home, write_privately
 from tasks.contracts.errors import ConfigError
+from tasks.stores.pem import new_key, private_key, public_half
 
 LETTERS = string.ascii_letters + string.digits
 
@@ -34,6 +35,19 @@ def load_or_create(home: Home) -> Credentials:
         raise ConfigError(
             f"{home.credentials} is damaged, but must hold the S3 keys: delete it, the next `ingot up` makes new ones"
         ) from error
+
+
+def make_signing_key(home: Home) -> None:
+    """Makes the stack's signing key and its trust list, where they are missing.
+
+    A trust list that exists is kept: its owner may have added keys.
+    """
+    home.folder("keys")
+    if not home.signing_key.exists():
+        write_privately(home.signing_key, new_key())
+    if not home.trusted_keys.exists():
+        key = private_key(str(home.signing_key), "INGOT_SIGNING_KEY")
+        write_privately(home.trusted_keys, public_half(key.public_key()))
 
 
 def _random(length: int) -> str:

@@ -4,10 +4,11 @@ import os
 from collections.abc import MutableMapping
 from urllib.parse import urlsplit
 
-from deployments.local.credentials import load_or_create
+from deployments.local.credentials import load_or_create, make_signing_key
 from deployments.local.ports import LOCALHOST
 from deployments.local.settings import Settings
 from deployments.local.state import Addresses
+from tasks.stores.signing import SIGNING_KEY, TRUSTED_KEYS
 
 WORK_POOL = "ingot"
 REGION = "us-east-1"
@@ -58,6 +59,12 @@ def client_environment(settings: Settings, addresses: Addresses) -> dict[str, st
             "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
+        }
+    if not settings.signing_key and not settings.trusted_keys:
+        make_signing_key(settings.place)
+        values |= {
+            SIGNING_KEY: str(settings.place.signing_key),
+            TRUSTED_KEYS: str(settings.place.trusted_keys),
         }
     return values
 

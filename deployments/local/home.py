@@ -29,6 +29,16 @@ class Home:
         return self.root / "credentials.json"
 
     @property
+    def signing_key(self) -> Path:
+        """Signs what is published here, mode 0600."""
+        return self.root / "keys" / "signing.pem"
+
+    @property
+    def trusted_keys(self) -> Path:
+        """Whose signatures count here: public keys one after the other."""
+        return self.root / "keys" / "trusted.pem"
+
+    @property
     def registered(self) -> Path:
         """Which deployments were registered last, on which server."""
         return self.root / "deployments.json"

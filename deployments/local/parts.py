@@ -14,10 +14,13 @@ from deployments.local.root import ROOT_VARIABLE
 from deployments.local.settings import Settings
 from deployments.local.state import PartName
 from tasks.contracts.errors import UnavailableError
+from tasks.stores.signing import SIGNING_KEY, TRUSTED_KEYS, Keyring
 
 START_ORDER: tuple[PartName, ...] = ("s3", "prefect", "mlflow", "worker", "serving")
 STOP_ORDER: tuple[tuple[PartName, ...], ...] = (("worker", "serving"), ("mlflow", "prefect"), ("s3",))
 """Who is stopped together: nobody loses a server that he still needs."""
+SIGNERS: frozenset[PartName] = frozenset({"worker"})
+"""Who publishes, and so holds the key that signs; the others can at most verify."""
 WORKER_NAME = "ingot-local"
 HELD_BY = "INGOT_HELD_BY"
 """In the environment of every process of a stack: its home. By it a crashed stack's processes are found."""
@@ -53,7 +56,13 @@ def embedded_parts(settings: Settings, root: Path) -> list[Part]:
     absent = set(external_parts(settings))
     # A worker of ours on a server of his would take up runs that were meant for others.
     absent |= {"worker"} if "prefect" in absent else set()
-    return [makers[name](settings, environment) for name in START_ORDER if name not in absent]
+    without_key = {name: value for name, value in environment.items() if name != SIGNING_KEY}
+    without_key[TRUSTED_KEYS] = Keyring.from_environment(environment).trusted_pem
+    return [
+        makers[name](settings, environment if name in SIGNERS else without_key)
+        for name in START_ORDER
+        if name not in absent
+    ]
 
 
 def external_parts(settings: Settings) -> dict[PartName, str]:

@@ -36,6 +36,10 @@ class Settings(BaseSettings):
     """Port of the serving process."""
     bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] = "ingot"
     """The bucket that holds everything."""
+    signing_key: str = ""
+    """Your own key to sign with; empty lets the embedded stack make one."""
+    trusted_keys: str = ""
+    """Whose signatures count; empty trusts the key that signs."""
     up_timeout_seconds: Annotated[float, Field(gt=0)] = 180.0
     """Longest wait of `ingot up` for all parts to be healthy."""
     prefect_api_url: str = Field(default="", validation_alias="PREFECT_API_URL")

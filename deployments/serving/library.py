@@ -27,6 +27,8 @@ class Served:
     session: Session
     row_seconds: float
     """What one row costs, measured while warming: decides whether a run leaves the event loop."""
+    expires: str = ""
+    """Until when the pointer to it may be believed; what answers goes on answering after that."""
 
 
 @dataclass(frozen=True, slots=True)

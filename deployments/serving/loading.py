@@ -33,7 +33,16 @@ def bring(store: Store, model: str, pointer: Pointer, manifest: Manifest) -> Ser
         raise IntegrityError(f"the manifest is of model {manifest.model!r}, but must be of {model!r}: publish it again")
     session = _fetched(store, graph_of(manifest))
     row_seconds = replay(session, manifest)
-    return Served(model, pointer.version, pointer.seq, pointer.manifest, manifest, session, row_seconds)
+    return Served(
+        model=model,
+        version=pointer.version,
+        seq=pointer.seq,
+        manifest_sha256=pointer.manifest,
+        manifest=manifest,
+        session=session,
+        row_seconds=row_seconds,
+        expires=pointer.expires,
+    )
 
 
 def _fetched(store: Store, graph: Artifact) -> Session:

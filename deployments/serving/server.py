@@ -12,10 +12,12 @@ import uvicorn
 
 from deployments.serving.app import App
 from deployments.serving.library import Library
+from deployments.serving.seen import Seen
 from deployments.serving.settings import Settings, model_names
 from deployments.serving.watcher import Watcher
 from tasks.contracts.errors import ConfigError, UnavailableError
 from tasks.stores.s3 import Store
+from tasks.stores.signing import Keyring
 
 log = logging.getLogger("ingot.serving")
 
@@ -34,8 +36,8 @@ def serve(names: Sequence[str], host: str = "127.0.0.1", port: int = 8080) -> No
         port: Where to listen; 0 takes a free one, which the log names.
 
     Raises:
-        ConfigError: If a name, a setting or the port cannot be used.
-        InputError: If the store refuses our credentials, or there are none.
+        ConfigError: If a name, a setting, a key or the port cannot be used.
+        InputError: If nobody's signature is trusted, or if the store refuses our credentials, or there are none.
     """
     models = model_names(names)
     settings = Settings.from_environment()
@@ -43,11 +45,13 @@ def serve(names: Sequence[str], host: str = "127.0.0.1", port: int = 8080) -> No
     log.setLevel(logging.INFO)
     with listening(host, port) as listener:
         store = Store.from_environment()
+        keyring = Keyring.from_environment().verifying()
         _check_access(store)
         library = Library(models)
         app = App(library, settings.max_body_bytes, version("ingot"))
         log.info("serving %s on http://%s:%d", ", ".join(models) or "every champion", host, listener.getsockname()[1])
-        with watched(Watcher(store, library, models), settings.poll_seconds):
+        watcher = Watcher(store, library, models, seen=Seen(settings.state), keyring=keyring)
+        with watched(watcher, settings.poll_seconds):
             run(carrier(app), listener)
         app.close()
 

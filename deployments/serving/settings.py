@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tasks.contracts.errors import ConfigError
 
@@ -22,6 +23,8 @@ class Settings:
     """INGOT_SERVING_HOST."""
     port: int = 8080
     """INGOT_SERVING_PORT; 0 takes a free one."""
+    state: Path = Path(".ingot/serving")
+    """INGOT_SERVING_STATE: what must outlive the process; by default `serving` in INGOT_HOME."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -35,6 +38,9 @@ class Settings:
             poll_seconds=_number(environment, "INGOT_POLL_SECONDS", cls.poll_seconds, 0.01, 3600),
             host=environment.get("INGOT_SERVING_HOST") or cls.host,
             port=int(_number(environment, "INGOT_SERVING_PORT", cls.port, 0, 65535)),
+            state=Path(
+                environment.get("INGOT_SERVING_STATE") or Path(environment.get("INGOT_HOME") or ".ingot") / "serving"
+            ),
         )
 
 

@@ -9,15 +9,17 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from deployments.serving.library import Library, Served
 from deployments.serving.loading import bring
+from deployments.serving.seen import Seen
 from deployments.serving.settings import is_model_name
 from tasks.contracts.errors import IngotError, InputError, IntegrityError, UnavailableError
-from tasks.contracts.manifest import POINTER_TYPE, Pointer
+from tasks.contracts.manifest import POINTER_TYPE, JournalEntry, Pointer
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store, Versioned
-from tasks.stores.signing import unseal_record
+from tasks.stores.signing import Keyring
 
 log = logging.getLogger("ingot.serving")
 
@@ -44,11 +46,24 @@ class Watcher:
         store: The bucket.
         library: What it installs champions in.
         names: The models to follow; none follows every model that has a champion.
+        seen: Which pointers were verified before, also by earlier processes; by default this watcher's alone.
+        keyring: Whose signatures count; by default what the environment says.
     """
 
-    def __init__(self, store: Store, library: Library, names: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        library: Library,
+        names: Sequence[str] = (),
+        *,
+        seen: Seen | None = None,
+        keyring: Keyring | None = None,
+    ) -> None:
         self._store = store
         self._library = library
+        self._seen = seen or Seen()
+        self._keyring = keyring or Keyring.from_environment()
+        self._journals: dict[str, Journal] = {}
         self._names = tuple(names)
         self._found: tuple[str, ...] = ()
         self._list_after = 0.0
@@ -128,20 +143,19 @@ class Watcher:
 
     def _champion(self, model: str, content: bytes) -> Served:
         place = self._store.uri(f"{_MODELS}{model}{_POINTER}")
-        pointer = unseal_record(Pointer, content, POINTER_TYPE, place)
-        self._refuse_older(model, pointer)
-        kept = self._library.kept(model, pointer.manifest)
-        if kept is not None:
-            return replace(kept, version=pointer.version, seq=pointer.seq)
-        return bring(self._store, model, pointer, Journal(self._store, model).get_manifest(pointer.manifest))
+        pointer = self._keyring.unseal_record(Pointer, content, POINTER_TYPE, place)
+        self._seen.check(place, pointer)
+        journal = self._journals.setdefault(model, Journal(self._store, model, self._keyring))
+        _check_pointer(pointer, journal.entries(), place)
+        served = self._brought(journal, pointer)
+        self._seen.note(place, pointer)
+        return served
 
-    def _refuse_older(self, model: str, pointer: Pointer) -> None:
-        newest = max((served.seq for served in self._library.served(model)), default=0)
-        if pointer.seq < newest:
-            raise IntegrityError(
-                f"the pointer is at seq {pointer.seq}, but must not be older than {newest}, which was served before: "
-                "somebody put an old pointer back"
-            )
+    def _brought(self, journal: Journal, pointer: Pointer) -> Served:
+        kept = self._library.kept(journal.model, pointer.manifest)
+        if kept is not None:
+            return replace(kept, version=pointer.version, seq=pointer.seq, expires=pointer.expires)
+        return bring(self._store, journal.model, pointer, journal.get_manifest(pointer.manifest))
 
     def _refuse(self, model: str, etag: str, reason: str) -> None:
         last = self._attempts.get(model)
@@ -151,3 +165,23 @@ class Watcher:
         if not failures:
             log.error("model %s: the new champion is refused, what is loaded goes on serving: %s", model, reason)
             self._library.refuse(model, reason)
+
+
+def _check_pointer(pointer: Pointer, entries: Sequence[JournalEntry], place: str) -> None:
+    """Holds a pointer against the clock, and against the journal, which it may not lead.
+
+    Raises:
+        IntegrityError: it expired, or the journal says otherwise.
+    """
+    if pointer.lasts_seconds(datetime.now(UTC)) < 0:
+        raise IntegrityError(
+            f"{place} expired at {pointer.expires}, but must be renewed in time: run `ingot registry reconcile`, which "
+            "a deployment does by schedule"
+        )
+    named = entries[pointer.seq - 1 : pointer.seq] if pointer.seq > 0 else []
+    if [(each.version, each.manifest) for each in named] != [(pointer.version, pointer.manifest)]:
+        raise IntegrityError(
+            f"{place} names version {pointer.version} at seq {pointer.seq}, but the journal does not: restore both"
+        )
+    if named[0].action == "publish":
+        raise IntegrityError(f"{place} names entry {pointer.seq}, which publishes, but must name a promotion")

@@ -1,9 +1,10 @@
 """What lies in S3 for a published version: manifest, journal entry, pointer.
 
-Each travels in a DSSE envelope (`stores.signing`). The journal is the truth; the pointer is a hint that may lag
+Each travels in a signed DSSE envelope (`stores.signing`). The journal is the truth; the pointer is a hint that may lag
 behind the journal and never leads it.
 """
 
+from datetime import datetime
 from typing import Any, Literal
 
 from tasks.contracts.artifacts import Artifact, Gate
@@ -80,11 +81,17 @@ class JournalEntry(Record):
 
 
 class Pointer(Record):
-    """Which version an alias means."""
+    """Which version an alias means, and until when that may be believed: an old one cannot be put back for ever."""
 
     seq: int
     version: str
     manifest: str
+    expires: str
+    """UTC, ISO 8601; renewed by whoever may sign, long before."""
+
+    def lasts_seconds(self, now: datetime) -> float:
+        """How long it may still be believed; negative once it expired."""
+        return (datetime.fromisoformat(self.expires) - now).total_seconds()
 
 
 def key_of(model: str, data_digest: str, config_digest: str, code_digest: str, seed: int) -> str:

@@ -8,7 +8,7 @@ from tasks.contracts.errors import IntegrityError
 from tasks.contracts.manifest import JOURNAL_TYPE, JournalEntry
 from tasks.contracts.record import sha256_hex
 from tasks.stores.s3 import Store
-from tasks.stores.signing import seal_record, unseal_record
+from tasks.stores.signing import Keyring
 
 BEGINNING = "0" * 64
 """What the first entry names as the digest before it."""
@@ -20,8 +20,9 @@ READERS = 16
 class Chain:
     """Entries 1 to n, each naming the digest of the one before. What was verified once is not read again."""
 
-    def __init__(self, store: Store, folder: str) -> None:
+    def __init__(self, store: Store, folder: str, keyring: Keyring) -> None:
         self._store = store
+        self._keyring = keyring
         self._folder = folder
         self._entries: list[JournalEntry] = []
         self._head = BEGINNING
@@ -31,7 +32,7 @@ class Chain:
         """All entries as they stand now, oldest first, and the digest that the next one must name.
 
         Raises:
-            IntegrityError: an entry is missing, unreadable, or does not name the one before it.
+            IntegrityError: an entry is missing, not signed by whom we trust, or does not name the one before it.
         """
         with self._lock:
             known, length = len(self._entries), self._length()
@@ -45,7 +46,7 @@ class Chain:
 
     def add(self, entry: JournalEntry) -> bool:
         """Commits an entry; False if its place is taken."""
-        return self._store.create(self._key(entry.seq), seal_record(entry, JOURNAL_TYPE))
+        return self._store.create(self._key(entry.seq), self._keyring.seal_record(entry, JOURNAL_TYPE))
 
     def _length(self) -> int:
         """The highest place that is taken. A listing may miss an entry that was being written, but not the last."""
@@ -59,7 +60,7 @@ class Chain:
         return found.content
 
     def _link(self, seq: int, envelope: bytes) -> None:
-        entry = unseal_record(JournalEntry, envelope, JOURNAL_TYPE, self._uri(seq))
+        entry = self._keyring.unseal_record(JournalEntry, envelope, JOURNAL_TYPE, self._uri(seq))
         if entry.seq != seq:
             raise IntegrityError(
                 f"{self._uri(seq)} says it is entry {entry.seq}: somebody moved it, restore the journal"

@@ -4,17 +4,19 @@ The journal is the truth. Entry n+1 is committed by creating `journal/<n+1>`, wh
 reads on and tries the next place. The pointer `aliases/champion.json` is a hint that may lag and never leads.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from tasks.contracts.errors import ConflictError, InputError, IntegrityError
+from tasks.contracts.errors import ConfigError, ConflictError, InputError, IntegrityError
 from tasks.contracts.manifest import MANIFEST_TYPE, POINTER_TYPE, JournalEntry, Manifest, Pointer
 from tasks.contracts.record import sha256_hex
 from tasks.stores.chain import Chain
+from tasks.stores.failpoints import failpoint
 from tasks.stores.s3 import Store, Versioned
-from tasks.stores.signing import seal_record, unseal, unseal_record
+from tasks.stores.signing import Keyring
 
 Action = Literal["publish", "promote", "rollback"]
 
@@ -23,14 +25,21 @@ TRIES = 100
 
 
 class Journal:
-    """The history of one model in one store. Threads may share it."""
+    """The history of one model in one store. Threads may share it.
 
-    def __init__(self, store: Store, model: str) -> None:
+    Args:
+        store: Where it lies.
+        model: Its name.
+        keyring: Who signs and who is trusted; by default what the environment says.
+    """
+
+    def __init__(self, store: Store, model: str, keyring: Keyring | None = None) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", model):
             raise InputError(f"model is {model!r}, but must match [a-z0-9][a-z0-9_-]{{0,62}}: name it otherwise")
         self.store = store
         self.model = model
-        self._chain = Chain(store, f"models/{model}/journal/")
+        self._keyring = keyring or Keyring.from_environment()
+        self._chain = Chain(store, f"models/{model}/journal/", self._keyring)
         self._pointer_key = f"models/{model}/aliases/champion.json"
 
     def entries(self) -> list[JournalEntry]:
@@ -81,7 +90,9 @@ class Journal:
                 reason=reason,
                 time=datetime.now(UTC).isoformat(),
             )
+            failpoint(f"{action}.before_commit")
             if self._chain.add(entry):
+                failpoint(f"{action}.after_commit")
                 return entry
         raise ConflictError(f"journal of {self.model!r} was taken {TRIES} times, but one place is needed: try again")
 
@@ -92,7 +103,7 @@ class Journal:
             Its address and its SHA-256.
         """
         digest = manifest.digest
-        if not self.store.create(self._manifest_key(digest), seal_record(manifest, MANIFEST_TYPE)):
+        if not self.store.create(self._manifest_key(digest), self._keyring.seal_record(manifest, MANIFEST_TYPE)):
             self.get_manifest(digest)  # in another envelope perhaps, but it must be this one
         return self.manifest_uri(digest), digest
 
@@ -106,9 +117,9 @@ class Journal:
         found = self.store.read(self._manifest_key(sha256))
         if found is None:
             raise IntegrityError(f"{place} is missing, but is named as a manifest: restore it")
-        if sha256_hex(unseal(found.content, MANIFEST_TYPE)) != sha256:
+        if sha256_hex(self._keyring.unseal(found.content, MANIFEST_TYPE)) != sha256:
             raise IntegrityError(f"{place} holds other bytes than its name says: restore it")
-        manifest = unseal_record(Manifest, found.content, MANIFEST_TYPE, place)
+        manifest = self._keyring.unseal_record(Manifest, found.content, MANIFEST_TYPE, place)
         if manifest.model != self.model:
             raise IntegrityError(f"{place} is of model {manifest.model!r}, but must be of {self.model!r}: restore it")
         return manifest
@@ -129,7 +140,8 @@ class Journal:
     def move_pointer(self, entry: JournalEntry) -> Pointer:
         """Points `champion` at a committed promotion or rollback; never backwards, never ahead of the journal.
 
-        An unreadable pointer is replaced: the journal says what it must be.
+        An unreadable pointer is replaced: the journal says what it must be. One that points there already is renewed
+        in the second half of its life.
 
         Returns:
             The pointer that stands now, which may be a later one.
@@ -140,14 +152,17 @@ class Journal:
             IntegrityError: the pointer is ahead of the journal.
         """
         self._check_committed(entry)
-        wanted = Pointer(seq=entry.seq, version=entry.version, manifest=entry.manifest)
+        expires = (datetime.now(UTC) + lifetime()).isoformat(timespec="seconds")
+        wanted = Pointer(seq=entry.seq, version=entry.version, manifest=entry.manifest, expires=expires)
+        failpoint(f"{entry.action}.before_pointer")
         for _ in range(TRIES):
             found = self.store.read(self._pointer_key)
             standing = self._later_pointer(found, wanted.seq)
             if standing is not None:
                 return standing
-            envelope = seal_record(wanted, POINTER_TYPE)
+            envelope = self._keyring.seal_record(wanted, POINTER_TYPE)
             if self.store.replace(self._pointer_key, envelope, found.etag if found else None):
+                failpoint(f"{entry.action}.after_pointer")
                 return wanted
         raise ConflictError(f"pointer of {self.model!r} was moved {TRIES} times meanwhile: try again")
 
@@ -158,12 +173,12 @@ class Journal:
             raise ConflictError(f"entry {entry.seq} is not in the journal of {self.model!r}: append it first")
 
     def _later_pointer(self, found: Versioned[bytes] | None, seq: int) -> Pointer | None:
-        """The pointer that stands, if it is readable and at least as late."""
+        """The pointer that stands, if it is readable, at least as late, and need not be renewed."""
         try:
             standing = None if found is None else self._pointer_in(found.content)
         except IntegrityError:
             return None
-        if standing is None or standing.seq < seq:
+        if standing is None or standing.seq < seq or (standing.seq == seq and _is_old(standing)):
             return None
         if standing.seq > len(self.entries()):
             raise IntegrityError(
@@ -173,10 +188,30 @@ class Journal:
         return standing
 
     def _pointer_in(self, envelope: bytes) -> Pointer:
-        return unseal_record(Pointer, envelope, POINTER_TYPE, self.store.uri(self._pointer_key))
+        return self._keyring.unseal_record(Pointer, envelope, POINTER_TYPE, self.store.uri(self._pointer_key))
 
     def _manifest_key(self, sha256: str) -> str:
         return f"models/{self.model}/manifests/{sha256}.json"
+
+
+def lifetime() -> timedelta:
+    """How long a pointer may be believed: INGOT_POINTER_DAYS, by default 30.
+
+    Raises:
+        ConfigError: it is no number of days.
+    """
+    text = os.environ.get("INGOT_POINTER_DAYS") or "30"
+    try:
+        days = float(text)
+    except ValueError:
+        days = float("nan")
+    if not 0 < days <= 3650:
+        raise ConfigError(f"INGOT_POINTER_DAYS is {text!r}, but must be a number of days up to 3650: unset it for 30")
+    return timedelta(days=days)
+
+
+def _is_old(pointer: Pointer) -> bool:
+    return pointer.lasts_seconds(datetime.now(UTC)) < lifetime().total_seconds() / 2
 
 
 def _moves_champion(entry: JournalEntry) -> bool:

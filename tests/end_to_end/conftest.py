@@ -27,7 +27,10 @@ from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store
 
 ROOT = Path(__file__).parents[2]
-OF_OTHERS = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+OF_OTHERS = (
+    "PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "INGOT_SIGNING_KEY",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class Stack:
     def settings(self) -> Settings:
         """The settings that belong to it."""
         ports = {name.removeprefix("INGOT_").lower(): value for name, value in self.ports.items()}
-        return Settings.model_validate(ports | dict.fromkeys(OF_OTHERS[:3], ""))
+        return Settings.model_validate(ports | dict.fromkeys((*OF_OTHERS[:3], "signing_key"), ""))
 
     @property
     def addresses(self) -> Addresses:

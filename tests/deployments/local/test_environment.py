@@ -1,10 +1,13 @@
+import stat
 from pathlib import Path
 
 import pytest
 
 from deployments.local.credentials import load_or_create
 from deployments.local.environment import addresses_of, apply, client_environment
+from deployments.local.parts import embedded_parts
 from deployments.local.settings import Settings
+from tasks.stores.signing import Keyring
 
 
 @pytest.fixture
@@ -24,6 +27,30 @@ def test_everything_of_an_embedded_stack_is_found_by_the_libraries_own_variables
     assert Path(found["PREFECT_HOME"]).is_relative_to(settings.place.root)
     assert found["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert found["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+
+
+def test_an_embedded_stack_signs_with_a_key_of_its_own(settings):
+    found = client_environment(settings, addresses_of(settings))
+    key, trusted = Path(found["INGOT_SIGNING_KEY"]), Path(found["INGOT_TRUSTED_KEYS"])
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert key.is_relative_to(settings.place.root)
+    Keyring.from_environment(found).unseal(Keyring.from_environment(found).seal(b"", "t"), "t")
+    before = key.read_bytes(), trusted.read_bytes()
+    client_environment(settings, addresses_of(settings))
+    assert (key.read_bytes(), trusted.read_bytes()) == before
+
+
+def test_only_who_publishes_holds_the_signing_key(settings, tmp_path):
+    parts = embedded_parts(settings, tmp_path)
+    assert [part.name for part in parts if "INGOT_SIGNING_KEY" in part.environment] == ["worker"]
+    assert all("BEGIN PUBLIC KEY" in part.environment["INGOT_TRUSTED_KEYS"] for part in parts if part.name != "worker")
+
+
+def test_a_key_of_the_users_own_is_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("INGOT_SIGNING_KEY", "/his/key.pem")
+    found = client_environment(Settings(home=tmp_path), addresses_of(Settings(home=tmp_path)))
+    assert "INGOT_SIGNING_KEY" not in found
+    assert not (tmp_path / "keys").exists()
 
 
 def test_what_the_user_has_set_is_left_alone(tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from deployments.serving.server import listening, watched
 from deployments.serving.watcher import Watcher
 from tasks.contracts.errors import ConfigError, UnavailableError
 from tasks.stores.s3 import Store
+from tasks.stores.signing import Keyring
 
 ROW = {"age": 41, "city": "Oslo", "height": 1.8}
 S3_VARIABLES = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION", "INGOT_BUCKET")
@@ -172,6 +173,7 @@ def environment(**variables):
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
         "AWS_REGION": "us-east-1",
+        "INGOT_TRUSTED_KEYS": Keyring.from_environment().trusted_pem,
     }
     return kept | fixed | {"INGOT_SERVING_PORT": "0", "INGOT_POLL_SECONDS": "0.05"} | variables
 

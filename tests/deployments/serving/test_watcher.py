@@ -5,10 +5,13 @@ import pytest
 
 from deployments.serving.library import Library
 from deployments.serving.refusal import Refusal
+from deployments.serving.seen import Seen
 from deployments.serving.watcher import Watcher
 from tasks.contracts.errors import UnavailableError
 from tasks.contracts.manifest import POINTER_TYPE, File, GoldenBatch, Pointer
-from tasks.stores.signing import seal
+from tasks.stores.journal import Journal
+from tasks.stores.pem import new_key
+from tasks.stores.signing import Keyring
 
 
 @pytest.fixture
@@ -138,8 +141,9 @@ def no_pointer(tiny, store):
 
 
 def pointer_to_nothing(tiny, store):
-    pointer = Pointer(seq=9, version="9", manifest="0" * 64)
-    store.objects["models/numbers/aliases/champion.json"] = seal(pointer.to_bytes(), POINTER_TYPE)
+    pointer = Pointer(seq=9, version="9", manifest="0" * 64, expires="2999-01-01T00:00:00+00:00")
+    sealed = Keyring.from_environment().seal_record(pointer, POINTER_TYPE)
+    store.objects["models/numbers/aliases/champion.json"] = sealed
 
 
 BAD = {
@@ -152,7 +156,7 @@ BAD = {
     other_signature: "as the manifest says",
     two_graphs: "names 2 ONNX files",
     no_pointer: "envelope is broken",
-    pointer_to_nothing: "is missing",
+    pointer_to_nothing: "names version 9 at seq 9, but the journal does not: restore both",
 }
 
 
@@ -217,7 +221,63 @@ def test_an_older_pointer_is_refused(tiny, store, library, watcher):
     store.objects[key] = old
     watcher.look()
     assert served(library) == [("2", 4)]
-    assert "must not be older than 4" in library.shelf("numbers").last_refusal
+    assert "must not be older than seq 4" in library.shelf("numbers").last_refusal
+
+
+def test_an_older_pointer_is_refused_after_a_restart_too(tiny, store, tmp_path):
+    key = "models/numbers/aliases/champion.json"
+    tiny.publish(store, "numbers", "1", tiny.numbers(1.0))
+    old = store.objects[key]
+    tiny.publish(store, "numbers", "2", tiny.numbers(2.0))
+    Watcher(store, Library(), seen=Seen(tmp_path)).look()
+    store.objects[key] = old
+    restarted = Library()
+    Watcher(store, restarted, seen=Seen(tmp_path)).look()
+    assert served(restarted) == []
+    assert "must not be older than seq 4" in restarted.shelf("numbers").last_refusal
+
+
+def test_a_pointer_that_expired_is_not_followed_and_what_answers_goes_on(tiny, store, library, watcher, monkeypatch):
+    tiny.publish(store, "numbers", "1", tiny.numbers(1.0))
+    watcher.look()
+    monkeypatch.setenv("INGOT_POINTER_DAYS", "1e-9")
+    tiny.publish(store, "numbers", "2", tiny.numbers(2.0))
+    watcher.look()
+    assert served(library) == [("1", 2)]
+    assert "expired at" in library.shelf("numbers").last_refusal
+
+
+def test_a_renewed_pointer_costs_no_load(tiny, store, library, watcher, monkeypatch):
+    tiny.publish(store, "numbers", "1", tiny.numbers(1.0))
+    watcher.look()
+    before = library.find("numbers")
+    monkeypatch.setenv("INGOT_POINTER_DAYS", "300")
+    journal = Journal(store, "numbers")
+    journal.move_pointer(journal.champion())
+    watcher.look()
+    after = library.find("numbers")
+    assert after.session is before.session
+    assert after.expires > before.expires
+
+
+def test_a_pointer_of_a_stranger_is_refused(tiny, store, library, watcher):
+    tiny.publish(store, "numbers", "1", tiny.numbers(1.0))
+    watcher.look()
+    pointer = Pointer(seq=2, version="1", manifest="0" * 64, expires="2999-01-01T00:00:00+00:00")
+    stranger = Keyring.from_environment({"INGOT_SIGNING_KEY": new_key().decode()})
+    store.objects["models/numbers/aliases/champion.json"] = stranger.seal_record(pointer, POINTER_TYPE)
+    watcher.look()
+    assert served(library) == [("1", 2)]
+    assert "is signed by key" in library.shelf("numbers").last_refusal
+
+
+def test_a_pointer_must_name_a_promotion(tiny, store, library, watcher):
+    manifest = tiny.publish(store, "numbers", "1", tiny.numbers(1.0))
+    pointer = Pointer(seq=1, version="1", manifest=manifest.digest, expires="2999-01-01T00:00:00+00:00")
+    sealed = Keyring.from_environment().seal_record(pointer, POINTER_TYPE)
+    store.objects["models/numbers/aliases/champion.json"] = sealed
+    watcher.look()
+    assert "names entry 1, which publishes" in library.shelf("numbers").last_refusal
 
 
 def test_a_silent_store_leaves_the_current_version_serving_and_is_asked_again(tiny, store, library, watcher):

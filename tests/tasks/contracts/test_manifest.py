@@ -31,4 +31,4 @@ def test_canonical_json_does_not_know_the_order_of_keys(value):
 
 def test_a_record_refuses_what_it_does_not_know():
     with pytest.raises(ValidationError):
-        Pointer.model_validate({"seq": 1, "version": "1", "manifest": "m", "extra": 1})
+        Pointer.model_validate({"seq": 1, "version": "1", "manifest": "m", "expires": "e", "extra": 1})

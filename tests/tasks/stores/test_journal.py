@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from tasks.contracts.artifacts import Gate
-from tasks.contracts.errors import ConflictError, InputError, IntegrityError
+from tasks.contracts.errors import ConfigError, ConflictError, InputError, IntegrityError
 from tasks.contracts.manifest import (
     JOURNAL_TYPE,
     POINTER_TYPE,
@@ -24,8 +25,12 @@ from tasks.contracts.manifest import (
 from tasks.contracts.signature import Signature
 from tasks.stores.chain import BEGINNING
 from tasks.stores.journal import Journal
+from tasks.stores.pem import new_key
 from tasks.stores.s3 import Store
-from tasks.stores.signing import seal, seal_record, unseal
+from tasks.stores.signing import Keyring
+
+KEYRING = Keyring.from_environment()
+LATER = "2999-01-01T00:00:00+00:00"
 
 
 def publish(journal: Journal, name: str) -> JournalEntry:
@@ -38,6 +43,11 @@ def promote(journal: Journal, name: str) -> JournalEntry:
     return journal.append(
         action="promote", version=name, manifest=digest(name), run_key=f"key {name}", actor="bob", reason="better"
     )
+
+
+def place(pointer: Pointer | None) -> tuple[int, str, str]:
+    assert pointer is not None
+    return pointer.seq, pointer.version, pointer.manifest
 
 
 def digest(name: str) -> str:
@@ -109,7 +119,7 @@ def test_entries_count_from_one_and_each_names_the_envelope_before_it(store: Sto
         assert key == f"models/digits/journal/{seq:020d}.json"
         found = store.read(key)
         assert found is not None
-        payload = json.loads(unseal(found.content, JOURNAL_TYPE))
+        payload = json.loads(KEYRING.unseal(found.content, JOURNAL_TYPE))
         assert payload["seq"] == seq
         assert payload["previous_sha256"] == previous
         previous = hashlib.sha256(found.content).hexdigest()
@@ -214,7 +224,7 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(store: Store) -> None:
 
 def test_refuses_a_journal_with_a_gap(store: Store) -> None:
     first = publish(Journal(store, "digits"), "1")
-    store.create(f"models/digits/journal/{3:020d}.json", seal_record(first, JOURNAL_TYPE))
+    store.create(f"models/digits/journal/{3:020d}.json", KEYRING.seal_record(first, JOURNAL_TYPE))
     with pytest.raises(IntegrityError, match=r"journal/0{19}2.json is missing, but later entries stand: restore it"):
         Journal(store, "digits").entries()
 
@@ -239,7 +249,7 @@ def test_refuses_a_journal_that_became_shorter(store: Store) -> None:
 def test_refuses_an_entry_that_is_not_in_its_place(store: Store, change: dict[str, Any], message: str) -> None:
     first = publish(Journal(store, "digits"), "1")
     second = first.model_copy(update={"seq": 2} | change)
-    store.create(f"models/digits/journal/{2:020d}.json", seal_record(second, JOURNAL_TYPE))
+    store.create(f"models/digits/journal/{2:020d}.json", KEYRING.seal_record(second, JOURNAL_TYPE))
     with pytest.raises(IntegrityError, match=message):
         Journal(store, "digits").entries()
 
@@ -252,14 +262,14 @@ def test_refuses_a_rewritten_entry(store: Store) -> None:
     found = store.read(key)
     assert found is not None
     forged = first.model_copy(update={"manifest": digest("evil")})
-    assert store.replace(key, seal_record(forged, JOURNAL_TYPE), found.etag)
+    assert store.replace(key, KEYRING.seal_record(forged, JOURNAL_TYPE), found.etag)
     with pytest.raises(IntegrityError, match="history was rewritten"):
         Journal(store, "digits").entries()
 
 
 def test_refuses_an_entry_that_is_no_entry(store: Store) -> None:
-    pointer = Pointer(seq=1, version="1", manifest="m")
-    store.create(f"models/digits/journal/{1:020d}.json", seal_record(pointer, POINTER_TYPE))
+    pointer = Pointer(seq=1, version="1", manifest="m", expires=LATER)
+    store.create(f"models/digits/journal/{1:020d}.json", KEYRING.seal_record(pointer, POINTER_TYPE))
     with pytest.raises(IntegrityError, match=r"0{19}1.json: envelope holds .*pointer.*, but must hold .*journal"):
         Journal(store, "digits").entries()
 
@@ -283,11 +293,14 @@ def test_a_manifest_lies_under_the_digest_of_its_payload(store: Store) -> None:
     assert journal.put_manifest(manifest()) == (uri, sha256)
 
 
-def test_a_manifest_that_stands_in_another_envelope_is_fine(store: Store) -> None:
-    envelope = json.loads(seal_record(manifest(), "application/vnd.ingot.manifest+json"))
-    signed = json.dumps(envelope | {"signatures": [{"keyid": "k", "sig": "c2ln"}]}).encode()
-    store.create(f"models/digits/manifests/{manifest().digest}.json", signed)
-    assert Journal(store, "digits").put_manifest(manifest())[1] == manifest().digest
+def test_a_manifest_that_another_trusted_key_signed_is_fine(store: Store) -> None:
+    old, new = new_key().decode(), new_key().decode()
+    keyrings = [Keyring.from_environment({"INGOT_SIGNING_KEY": key}) for key in (old, new)]
+    trusted = "".join(keyring.trusted_pem for keyring in keyrings)
+    digest = Journal(store, "digits", keyrings[0]).put_manifest(manifest())[1]
+    both = Keyring.from_environment({"INGOT_SIGNING_KEY": new, "INGOT_TRUSTED_KEYS": trusted})
+    assert Journal(store, "digits", both).put_manifest(manifest())[1] == digest
+    assert Journal(store, "digits", both).get_manifest(digest) == manifest()
 
 
 def test_refuses_a_manifest_that_is_missing(store: Store) -> None:
@@ -296,7 +309,7 @@ def test_refuses_a_manifest_that_is_missing(store: Store) -> None:
 
 
 def test_refuses_a_manifest_under_a_foreign_name(store: Store) -> None:
-    envelope = seal_record(manifest(), "application/vnd.ingot.manifest+json")
+    envelope = KEYRING.seal_record(manifest(), "application/vnd.ingot.manifest+json")
     store.create(f"models/digits/manifests/{digest('x')}.json", envelope)
     with pytest.raises(IntegrityError, match="holds other bytes than its name says"):
         Journal(store, "digits").get_manifest(digest("x"))
@@ -314,9 +327,9 @@ def test_refuses_a_manifest_of_another_model(store: Store) -> None:
 def test_the_pointer_names_the_promoted_version(store: Store) -> None:
     journal = Journal(store, "digits")
     publish(journal, "1")
-    wanted = Pointer(seq=2, version="1", manifest=digest("1"))
-    assert journal.move_pointer(promote(journal, "1")) == wanted
-    assert journal.pointer() == wanted
+    moved = journal.move_pointer(promote(journal, "1"))
+    assert place(moved) == (2, "1", digest("1"))
+    assert journal.pointer() == moved
 
 
 def test_the_pointer_never_moves_backwards(store: Store) -> None:
@@ -325,8 +338,8 @@ def test_the_pointer_never_moves_backwards(store: Store) -> None:
     publish(journal, "2")
     early, late = promote(journal, "1"), promote(journal, "2")
     journal.move_pointer(late)
-    assert journal.move_pointer(early) == Pointer(seq=4, version="2", manifest=digest("2"))
-    assert journal.pointer() == Pointer(seq=4, version="2", manifest=digest("2"))
+    assert place(journal.move_pointer(early)) == (4, "2", digest("2"))
+    assert place(journal.pointer()) == (4, "2", digest("2"))
 
 
 def test_the_pointer_never_leads_the_journal(store: Store) -> None:
@@ -355,7 +368,48 @@ def test_movers_at_once_end_at_the_latest_entry(store: Store) -> None:
     with ThreadPoolExecutor(4) as pool:
         pointers = list(pool.map(lambda e: Journal(unsteady(store), "digits").move_pointer(e), entries))
     assert all(pointer.seq >= entry.seq for pointer, entry in zip(pointers, entries, strict=True))
-    assert journal.pointer() == Pointer(seq=8, version="4", manifest=digest("4"))
+    assert place(journal.pointer()) == (8, "4", digest("4"))
+
+
+def test_a_pointer_is_renewed_in_the_second_half_of_its_life_alone(store: Store, monkeypatch) -> None:
+    journal = Journal(store, "digits")
+    publish(journal, "1")
+    entry = promote(journal, "1")
+    first = journal.move_pointer(entry)
+    assert 29 < first.lasts_seconds(datetime.now(UTC)) / 86_400 <= 30
+    monkeypatch.setenv("INGOT_POINTER_DAYS", "40")
+    assert journal.move_pointer(entry) == first
+    monkeypatch.setenv("INGOT_POINTER_DAYS", "90")
+    renewed = journal.move_pointer(entry)
+    assert place(renewed) == place(first)
+    assert renewed.lasts_seconds(datetime.now(UTC)) / 86_400 > 89
+    assert journal.pointer() == renewed
+
+
+@pytest.mark.parametrize("days", ["soon", "0", "-1", "nan", "1e9"])
+def test_refuses_a_pointer_life_that_is_no_number_of_days(store: Store, monkeypatch, days: str) -> None:
+    journal = Journal(store, "digits")
+    publish(journal, "1")
+    monkeypatch.setenv("INGOT_POINTER_DAYS", days)
+    with pytest.raises(ConfigError, match="INGOT_POINTER_DAYS is .*, but must be a number of days up to 3650"):
+        journal.move_pointer(promote(journal, "1"))
+
+
+def test_what_another_key_signed_is_no_history_of_ours(store: Store) -> None:
+    stranger = Keyring.from_environment({"INGOT_SIGNING_KEY": new_key().decode()})
+    publish(Journal(store, "digits", stranger), "1")
+    with pytest.raises(IntegrityError, match="is signed by key .*, but must be by"):
+        Journal(store, "digits").entries()
+
+
+def test_after_a_change_of_keys_the_whole_history_still_stands(store: Store) -> None:
+    old, new = new_key().decode(), new_key().decode()
+    keyrings = [Keyring.from_environment({"INGOT_SIGNING_KEY": key}) for key in (old, new)]
+    trusted = {"INGOT_TRUSTED_KEYS": "".join(keyring.trusted_pem for keyring in keyrings)}
+    publish(Journal(store, "digits", keyrings[0]), "1")
+    publish(Journal(store, "digits", Keyring.from_environment({"INGOT_SIGNING_KEY": new} | trusted)), "2")
+    entries = Journal(store, "digits", Keyring.from_environment(trusted)).entries()
+    assert [entry.version for entry in entries] == ["1", "2"]
 
 
 def test_an_unreadable_pointer_is_refused_by_readers_and_mended_by_the_next_move(store: Store) -> None:
@@ -365,14 +419,14 @@ def test_an_unreadable_pointer_is_refused_by_readers_and_mended_by_the_next_move
     with pytest.raises(IntegrityError, match="aliases/champion.json: envelope is broken"):
         journal.pointer()
     journal.move_pointer(promote(journal, "1"))
-    assert journal.pointer() == Pointer(seq=2, version="1", manifest=digest("1"))
+    assert place(journal.pointer()) == (2, "1", digest("1"))
 
 
 def test_a_pointer_ahead_of_the_journal_says_that_the_journal_was_cut(store: Store) -> None:
     journal = Journal(store, "digits")
     publish(journal, "1")
-    ahead = Pointer(seq=9, version="1", manifest=digest("1"))
-    store.create("models/digits/aliases/champion.json", seal(ahead.to_bytes(), POINTER_TYPE))
+    ahead = Pointer(seq=9, version="1", manifest=digest("1"), expires=LATER)
+    store.create("models/digits/aliases/champion.json", KEYRING.seal(ahead.to_bytes(), POINTER_TYPE))
     with pytest.raises(IntegrityError, match="names entry 9, but the journal ends before it"):
         journal.move_pointer(promote(journal, "1"))
 
