@@ -36,10 +36,10 @@ def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
     with tracked_run(config) as run:
         dataset = ingest(config.ingest, run)
         if known := published_before(dataset, run):
-            return known
+            return promote.submit(known, dataset, config.promote, run).result()
         dense = settled(train.submit(dataset, config.train, run))
         found = search(dense, dataset, config, run)
         verdict = settled(evaluate.submit(found.findings, dataset, config.evaluate, run, wait_for=found.candidates))
         formats = settled(convert.submit(verdict, dataset, config.export, run))
         challenger = settled(publish.submit(verdict, formats, dataset, run))
-        return promote.submit(challenger, verdict, dataset, config.promote, run).result()
+        return promote.submit(challenger, dataset, config.promote, run).result()

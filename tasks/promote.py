@@ -1,54 +1,60 @@
 """Promote: the champion re-scored on the challenger's test split, and the alias moved if the policy allows."""
 
 import getpass
+from datetime import UTC, datetime
 
-from tasks.contracts.artifacts import Dataset, ModelVersion, Run, Verdict
+from tasks.contracts.artifacts import Dataset, ModelVersion, Run
 from tasks.contracts.config import PromoteConfig
+from tasks.contracts.manifest import Declined
 from tasks.step import step
 
 
 @step(name="promote")
-def promote(
-    challenger: ModelVersion, verdict: Verdict, dataset: Dataset, config: PromoteConfig, run: Run
-) -> ModelVersion:
-    """Make the challenger champion if it earns it: journal first, then pointer, then the MLflow alias."""
+def promote(challenger: ModelVersion, dataset: Dataset, config: PromoteConfig, run: Run) -> ModelVersion:
+    """Make the challenger champion if it earns it: journal first, then pointer, then the MLflow alias.
+
+    What was decided before is not decided again: then only what a cut-off run left behind is brought to its end.
+    """
     from tasks.exporters.contest import decide
     from tasks.stores import registry, tracking
     from tasks.stores.datasets import opened
+    from tasks.stores.declined import decline, find_declined
+    from tasks.stores.failpoints import failpoint
     from tasks.stores.journal import Journal
     from tasks.stores.s3 import Store
-    from tasks.stores.versions import run_key
+    from tasks.stores.succession import crown, publication_of, settle
 
-    if challenger.status == "rejected" or challenger.champion:
+    if challenger.status == "rejected":
         return challenger
     store = Store.from_environment(run.bucket, run.prefix)
     journal = Journal(store, run.model_name)
-    champion = journal.champion()
+    publication = publication_of(journal, challenger.version)
+    if journal.find("promote", publication.run_key) or find_declined(journal, publication.manifest, config):
+        settle(journal)
+        return challenger
+    failpoint("promote.before_contest")
+    standing = journal.champion()
     with opened(store, dataset) as data:
         decision = decide(
             config.policy,
             config.margin,
-            challenger=store.get_bytes(verdict.winner.file),
-            signature=verdict.signature,
-            champion=journal.get_manifest(champion.manifest) if champion else None,
+            challenger=journal.get_manifest(publication.manifest),
+            champion=journal.get_manifest(standing.manifest) if standing else None,
             fetch=store.get_bytes,
             rows=data.rows("test"),
         )
-    tracking.set_tags(
-        run.mlflow_run_id, {"promoted": str(decision.promoted).lower(), "promote.reason": decision.reason}
-    )
+    failpoint("promote.after_contest")
+    tags = {"promoted": str(decision.promoted).lower(), "promote.reason": decision.reason}
+    tracking.set_tags(run.mlflow_run_id, tags)
     if decision.promoted:
-        entry = journal.append(
-            action="promote",
-            version=challenger.version,
-            manifest=challenger.manifest_sha256,
-            run_key=run_key(run, dataset),
-            actor=getpass.getuser(),
-            reason=decision.reason,
-        )
-        journal.move_pointer(entry)
-        registry.set_alias(run.model_name, "champion", challenger.version)
-    loser = champion.version if decision.promoted and champion else challenger.version
+        crown(journal, "promote", publication, actor=getpass.getuser(), reason=decision.reason)
+    loser = standing.version if decision.promoted and standing else challenger.version
     if loser != challenger.version or not decision.promoted:
         registry.set_alias(run.model_name, "challenger", loser)
+    failpoint("promote.after_challenger")
+    if not decision.promoted:
+        now = datetime.now(UTC).isoformat()
+        held_against = standing.manifest if standing else ""
+        declined = Declined(manifest=publication.manifest, champion=held_against, reason=decision.reason, time=now)
+        decline(journal, declined, config)
     return challenger.model_copy(update={"champion": decision.promoted, "reason": decision.reason})

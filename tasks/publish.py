@@ -2,13 +2,11 @@
 
 import getpass
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 from tasks.contracts.artifacts import Dataset, ExtraFormat, ModelVersion, Run, Verdict
-from tasks.contracts.manifest import File, GoldenBatch, Lineage, Manifest
+from tasks.contracts.manifest import File
 from tasks.step import step
-from tasks.stores.provenance import git_sha
 
 
 @step(name="publish")
@@ -19,14 +17,17 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     """
     from tasks.exporters.card import model_card
     from tasks.exporters.golden import golden_batch
+    from tasks.exporters.statement import manifest_of, tags_of
     from tasks.stores import registry, tracking
     from tasks.stores.datasets import opened
+    from tasks.stores.failpoints import failpoint
     from tasks.stores.journal import Journal
     from tasks.stores.s3 import Store
     from tasks.stores.versions import describe, rejected, run_key
 
     if not verdict.gate.passed:
         return rejected(verdict, run)
+    failpoint("publish.before_anything")
     store, key = Store.from_environment(run.bucket, run.prefix), run_key(run, dataset)
     journal = Journal(store, run.model_name)
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder, opened(store, dataset) as data:
@@ -34,65 +35,23 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
         card = model_card(run.model_name, verdict, data.manifest, dataset.uri, formats)
         golden = golden_batch(model, data.rows("validation").inputs)
         source = tracking.log_onnx_model(run.mlflow_run_id, model, verdict.signature, golden.inputs)
-        files = (
-            File(path="model.onnx", artifact=store.put_file(model)),
-            File(path="README.md", artifact=store.put_bytes(card.encode())),
-            *(File(path=path, artifact=file) for each in formats for path, file in each.files.items()),
-        )
-    uri, digest = journal.put_manifest(_manifest(verdict, dataset, run, key, files=files, golden=golden))
-    version = registry.ensure_version(run.model_name, key, source, run.mlflow_run_id, _tags(verdict, uri, digest), card)
+        failpoint("publish.after_logged_model")
+        graph = File(path="model.onnx", artifact=store.put_file(model))
+        failpoint("publish.after_graph")
+        readme = File(path="README.md", artifact=store.put_bytes(card.encode()))
+    others = (File(path=path, artifact=file) for each in formats for path, file in each.files.items())
+    failpoint("publish.after_blobs")
+    made = manifest_of(verdict, dataset, run, key, files=(graph, readme, *others), golden=golden)
+    uri, digest = journal.put_manifest(made)
+    failpoint("publish.after_manifest")
+    tags = tags_of(verdict, uri, digest)
+    version = registry.ensure_version(run.model_name, key, source, run.mlflow_run_id, tags, card)
+    failpoint("publish.after_version")
     entry = journal.append(
-        action="publish",
-        version=version,
-        manifest=digest,
-        run_key=key,
-        actor=getpass.getuser(),
-        reason=verdict.reason,
+        action="publish", version=version, manifest=digest, run_key=key, actor=getpass.getuser(), reason=verdict.reason
     )
-    tracking.set_tags(run.mlflow_run_id, {"status": "published", "manifest.uri": uri})
+    committed = journal.manifest_uri(entry.manifest)  # of an earlier try or another publisher perhaps
+    registry.tag_version(run.model_name, entry.version, {"manifest.uri": committed, "manifest.sha256": entry.manifest})
+    failpoint("publish.after_tags")
+    tracking.set_tags(run.mlflow_run_id, {"status": "published", "manifest.uri": committed})
     return describe(journal, entry, run).model_copy(update={"candidates": verdict.measurements})
-
-
-def _manifest(
-    verdict: Verdict, dataset: Dataset, run: Run, run_key: str, *, files: tuple[File, ...], golden: GoldenBatch
-) -> Manifest:
-    return Manifest(
-        model=run.model_name,
-        run_key=run_key,
-        candidate=verdict.winner.name,
-        metric_name=verdict.metric_name,
-        files=files,
-        signature=verdict.signature,
-        metrics=_metrics(verdict),
-        gate=verdict.gate,
-        golden=golden,
-        lineage=Lineage(
-            data_digest=dataset.sha256,
-            config_digest=run.config_digest,
-            code_digest=run.code_digest,
-            seed=run.seed,
-            git_sha=git_sha(),
-            mlflow_run_id=run.mlflow_run_id,
-            flow_run_id=run.flow_run_id,
-            dataset_uri=dataset.uri,
-        ),
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def _metrics(verdict: Verdict) -> dict[str, float]:
-    """The winner's figures, and the one that was read from the test split."""
-    figures = verdict.winning.model_dump(exclude={"name", "within_budget", "broken_limits", "hops", "on_front"})
-    return {**figures, f"test_{verdict.metric_name}": verdict.test_metric}
-
-
-def _tags(verdict: Verdict, manifest_uri: str, manifest_sha256: str) -> dict[str, str]:
-    return {
-        "manifest.uri": manifest_uri,
-        "manifest.sha256": manifest_sha256,
-        "candidate": verdict.winner.name,
-        "size_bytes": str(verdict.winning.size_bytes),
-        "p95_ms": f"{verdict.winning.p95_ms:.4f}",
-        verdict.metric_name: f"{verdict.test_metric:.6g}",
-        "gate": "passed",
-    }

@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import Any, Literal
 
 from tasks.contracts.artifacts import Artifact, Gate
+from tasks.contracts.errors import IntegrityError
 from tasks.contracts.record import Record, canonical_json, sha256_hex
 from tasks.contracts.signature import Signature
 
 MANIFEST_TYPE = "application/vnd.ingot.manifest+json"
 JOURNAL_TYPE = "application/vnd.ingot.journal+json"
 POINTER_TYPE = "application/vnd.ingot.pointer+json"
+DECLINED_TYPE = "application/vnd.ingot.declined+json"
 
 
 class File(Record):
@@ -63,6 +65,19 @@ class Manifest(Record):
     created_at: str
     """UTC, ISO 8601."""
 
+    @property
+    def graph(self) -> Artifact:
+        """The one ONNX file.
+
+        Raises:
+            IntegrityError: there is none, or more than one.
+        """
+        graphs = [file for file in self.files if file.path.endswith(".onnx")]
+        if len(graphs) != 1:
+            listed = ", ".join(file.path for file in self.files)
+            raise IntegrityError(f"the manifest names {len(graphs)} ONNX files ({listed}), but must name one")
+        return graphs[0].artifact
+
 
 class JournalEntry(Record):
     """One line of a model's history; entry n+1 names the digest of entry n."""
@@ -92,6 +107,16 @@ class Pointer(Record):
     def lasts_seconds(self, now: datetime) -> float:
         """How long it may still be believed; negative once it expired."""
         return (datetime.fromisoformat(self.expires) - now).total_seconds()
+
+
+class Declined(Record):
+    """A challenger that was not promoted."""
+
+    manifest: str
+    champion: str
+    """The manifest it was held against; empty where the rule alone decided."""
+    reason: str
+    time: str
 
 
 def key_of(model: str, data_digest: str, config_digest: str, code_digest: str, seed: int) -> str:

@@ -6,7 +6,6 @@ from typing import Literal
 
 from tasks.contracts.artifacts import Artifact
 from tasks.contracts.manifest import Manifest
-from tasks.contracts.signature import Signature
 from tasks.datasets.reader import Rows
 from tasks.runtime import scoring
 from tasks.runtime.session import load
@@ -25,8 +24,7 @@ def decide(
     policy: Literal["if_better", "always", "never"],
     margin: float,
     *,
-    challenger: bytes,
-    signature: Signature,
+    challenger: Manifest,
     champion: Manifest | None,
     fetch: Callable[[Artifact], bytes],
     rows: Rows,
@@ -36,8 +34,7 @@ def decide(
     Args:
         policy: The rule.
         margin: In percentage points of accuracy, or per cent of RMSE.
-        challenger: Its ONNX file.
-        signature: Of the challenger.
+        challenger: Its manifest.
         champion: The manifest of the champion; None if there is none.
         fetch: Reads an artifact.
         rows: The challenger's test split, on which both are scored.
@@ -48,16 +45,15 @@ def decide(
         return Decision(True, "it is the first version")
     if policy == "always":
         return Decision(True, "promote.policy is always")
-    if champion.signature != signature:
+    if champion.signature != challenger.signature:
         return Decision(
             False,
             "its inputs or labels differ from the champion's, so the two cannot be compared: set promote.policy=always",
         )
-    graph = next(file.artifact for file in champion.files if file.path == "model.onnx")
-    ours = run_in_slices(load(challenger), rows.inputs)
-    theirs = run_in_slices(load(fetch(graph)), rows.inputs)
-    gain, interval = scoring.gain(ours, theirs, rows.target, signature.labels)
-    unit = "points of accuracy" if signature.labels else "% of RMSE"
+    ours, theirs = (run_in_slices(load(fetch(manifest.graph)), rows.inputs) for manifest in (challenger, champion))
+    labels = challenger.signature.labels
+    gain, interval = scoring.gain(ours, theirs, rows.target, labels)
+    unit = "points of accuracy" if labels else "% of RMSE"
     figures = f"{gain:+.3g} {unit} (95 % interval {interval.low:+.3g} to {interval.high:+.3g}) against the champion"
     if gain > margin and interval.low > 0:
         return Decision(True, f"better: {figures}")

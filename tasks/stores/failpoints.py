@@ -13,15 +13,10 @@ VARIABLE = "INGOT_FAILPOINT"
 
 POINTS = (
     "publish.before_anything",
-    "publish.after_fetch",
-    "publish.after_card",
-    "publish.after_golden",
     "publish.after_logged_model",
     "publish.after_graph",
     "publish.after_blobs",
-    "publish.before_manifest",
     "publish.after_manifest",
-    "publish.before_version",
     "publish.after_registered_model",
     "publish.after_created_version",
     "publish.after_version",

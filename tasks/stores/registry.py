@@ -11,9 +11,13 @@ from threading import Lock
 from urllib.parse import quote
 
 from tasks.contracts.errors import InputError
+from tasks.stores.failpoints import failpoint
 from tasks.stores.tracking.client import answered, client, page, unless
 
 RUN_KEY = "run_key"
+CHAMPION = "champion"
+CHAMPION_SEQ = "champion.seq"
+"""Tag of a registered model: the journal entry that its alias was last set by."""
 LONGEST_DESCRIPTION = 5000
 """What MLflow's column holds on PostgreSQL."""
 
@@ -41,6 +45,7 @@ def ensure_version(  # noqa: PLR0917 - its names are the contract's, and each is
         if found is None:
             with unless("RESOURCE_ALREADY_EXISTS"):
                 client().create_registered_model(model_name)
+            failpoint("publish.after_registered_model")
             client().create_model_version(
                 model_name,
                 source,
@@ -50,6 +55,7 @@ def ensure_version(  # noqa: PLR0917 - its names are the contract's, and each is
                 model_id=source.removeprefix("models:/") if source.startswith("models:/") else None,
                 await_creation_for=0,
             )
+            failpoint("publish.after_created_version")
             found = _only_version(model_name, run_key)
         if found is None:
             raise InputError(f"model {model_name!r} has no version of {run_key}, though one was made: who deleted it?")
@@ -64,6 +70,28 @@ def set_alias(model_name: str, alias: str, version: str) -> None:
     """
     with answered():
         client().set_registered_model_alias(model_name, alias, version)
+
+
+def set_champion(model_name: str, version: str, seq: int) -> None:
+    """Lets `champion` mean what a journal entry says, and notes which: so a move by hand is told from one that lags.
+
+    Raises:
+        InputError: there is no such version.
+    """
+    with answered():
+        client().set_registered_model_alias(model_name, CHAMPION, version)
+        client().set_registered_model_tag(model_name, CHAMPION_SEQ, str(seq))
+
+
+def tag_version(model_name: str, version: str, tags: Mapping[str, str]) -> None:
+    """Sets tags of a version.
+
+    Raises:
+        InputError: there is no such version.
+    """
+    with answered():
+        for name, value in tags.items():
+            client().set_model_version_tag(model_name, version, name, value)
 
 
 def alias_of(model_name: str, alias: str) -> str | None:

@@ -78,7 +78,7 @@ def plainly(config: "RetrainConfig") -> int:  # noqa: F821
         verdict = call(evaluate, found.findings, dataset, config.evaluate, run).result()
         formats = call(convert, verdict, dataset, config.export, run).result()
         challenger = call(publish, verdict, formats, dataset, run).result()
-        call(promote, challenger, verdict, dataset, config.promote, run)
+        call(promote, challenger, dataset, config.promote, run)
     return len(done)
 
 

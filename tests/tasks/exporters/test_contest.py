@@ -4,6 +4,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tasks.contracts.artifacts import Artifact
+from tasks.contracts.manifest import File
 from tasks.contracts.schema import Feature, Schema
 from tasks.contracts.signature import signature_of
 from tasks.datasets.reader import Rows
@@ -12,6 +13,7 @@ from tests.tasks.exporters import measured
 
 SCHEMA = Schema(task="regression", features=(Feature(name="x", kind="number"),), target="y")
 SIGNATURE = signature_of(SCHEMA)
+NEW = Artifact(uri="s3://b/new", sha256="new", size_bytes=1, chunks=("new",))
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(400, 1)).astype(np.float32)
 ROWS = Rows(inputs={"features": X}, target=3.0 * X[:, 0].astype(np.float64) + RNG.normal(size=400) / 10)
@@ -40,14 +42,12 @@ def contest(
     challenger: float, champion: float | None, *, policy="if_better", margin=0.0, signature=SIGNATURE
 ) -> Decision:
     def fetch(artifact: Artifact) -> bytes:
-        assert artifact == measured.ARTIFACT
-        return times(champion)
+        return times(challenger if artifact == NEW else champion)
 
     return decide(
         policy,
         margin,
-        challenger=times(challenger),
-        signature=SIGNATURE,
+        challenger=measured.manifest(SIGNATURE).model_copy(update={"files": (File(path="model.onnx", artifact=NEW),)}),
         champion=None if champion is None else measured.manifest(signature),
         fetch=fetch,
         rows=ROWS,

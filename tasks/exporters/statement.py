@@ -1,0 +1,54 @@
+"""What is said of a version: in its manifest, and in its tags in MLflow."""
+
+from datetime import UTC, datetime
+
+from tasks.contracts.artifacts import Dataset, Run, Verdict
+from tasks.contracts.manifest import File, GoldenBatch, Lineage, Manifest
+from tasks.stores.provenance import git_sha
+
+
+def manifest_of(
+    verdict: Verdict, dataset: Dataset, run: Run, run_key: str, *, files: tuple[File, ...], golden: GoldenBatch
+) -> Manifest:
+    """The manifest of a winner."""
+    return Manifest(
+        model=run.model_name,
+        run_key=run_key,
+        candidate=verdict.winner.name,
+        metric_name=verdict.metric_name,
+        files=files,
+        signature=verdict.signature,
+        metrics=_metrics(verdict),
+        gate=verdict.gate,
+        golden=golden,
+        lineage=Lineage(
+            data_digest=dataset.sha256,
+            config_digest=run.config_digest,
+            code_digest=run.code_digest,
+            seed=run.seed,
+            git_sha=git_sha(),
+            mlflow_run_id=run.mlflow_run_id,
+            flow_run_id=run.flow_run_id,
+            dataset_uri=dataset.uri,
+        ),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _metrics(verdict: Verdict) -> dict[str, float]:
+    """The winner's figures, and the one that was read from the test split."""
+    figures = verdict.winning.model_dump(exclude={"name", "within_budget", "broken_limits", "hops", "on_front"})
+    return {**figures, f"test_{verdict.metric_name}": verdict.test_metric}
+
+
+def tags_of(verdict: Verdict, manifest_uri: str, manifest_sha256: str) -> dict[str, str]:
+    """The tags of the version in MLflow."""
+    return {
+        "manifest.uri": manifest_uri,
+        "manifest.sha256": manifest_sha256,
+        "candidate": verdict.winner.name,
+        "size_bytes": str(verdict.winning.size_bytes),
+        "p95_ms": f"{verdict.winning.p95_ms:.4f}",
+        verdict.metric_name: f"{verdict.test_metric:.6g}",
+        "gate": "passed",
+    }

@@ -1,0 +1,133 @@
+"""How a version becomes champion: the journal first, then the pointer, then MLflow's alias.
+
+The commit is one write. Whatever dies after it leaves a pointer or an alias that lags, and whoever comes next lets them
+follow: the next promotion, the next run of the same recipe, the reconciler.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from tasks.contracts.errors import ConflictError, InputError, unknown_name
+from tasks.contracts.manifest import JournalEntry
+from tasks.stores import registry
+from tasks.stores.failpoints import failpoint
+from tasks.stores.journal import Journal
+
+TRIES = 20
+
+
+def crown(
+    journal: Journal, action: Literal["promote", "rollback"], publication: JournalEntry, *, actor: str, reason: str
+) -> JournalEntry:
+    """Makes a published version champion, and lets pointer and alias follow; once, however often it is called.
+
+    Args:
+        journal: Of the model.
+        action: What it is called in the journal.
+        publication: The entry that published the version.
+        actor: Who wants it.
+        reason: Why.
+
+    Returns:
+        The entry that makes it champion.
+
+    Raises:
+        UnavailableError: a server does not answer; what was committed stands, and the same call ends it.
+    """
+    entry = commit(journal, action, publication, actor=actor, reason=reason)
+    settle_alias(journal)
+    return entry
+
+
+def commit(
+    journal: Journal, action: Literal["promote", "rollback"], publication: JournalEntry, *, actor: str, reason: str
+) -> JournalEntry:
+    """As `crown`, without MLflow: what serving follows."""
+    entry = journal.append(
+        action=action,
+        version=publication.version,
+        manifest=publication.manifest,
+        run_key=publication.run_key,
+        actor=actor,
+        reason=reason,
+    )
+    journal.move_pointer(entry)
+    return entry
+
+
+def settle(journal: Journal) -> JournalEntry | None:
+    """Lets pointer and alias say what the journal says, and renews the pointer in time; the champion's entry."""
+    champion = journal.champion()
+    if champion is not None:
+        journal.move_pointer(champion)
+        settle_alias(journal)
+    return champion
+
+
+def settle_alias(journal: Journal) -> None:
+    """Lets MLflow's alias say what the journal says, also where several try at once.
+
+    Whoever writes the alias reads the journal again afterwards, so the last writer wrote the newest champion.
+
+    Raises:
+        InputError: MLflow has no such version: its registry must be rebuilt.
+        UnavailableError: MLflow does not answer.
+        ConflictError: champions follow one another faster than aliases are written.
+    """
+    for _ in range(TRIES):
+        champion = journal.champion()
+        if champion is None:
+            return
+        failpoint(f"{champion.action}.before_alias")
+        registry.set_champion(journal.model, champion.version, champion.seq)
+        failpoint(f"{champion.action}.after_alias")
+        if journal.champion() == champion:
+            return
+    raise ConflictError(f"champion of {journal.model!r} moved {TRIES} times meanwhile: run `ingot registry reconcile`")
+
+
+def publication_of(journal: Journal, version: str) -> JournalEntry:
+    """The entry that published a version.
+
+    Raises:
+        InputError: there is no such version.
+    """
+    published = {entry.version: entry for entry in journal.entries() if entry.action == "publish"}
+    if version not in published:
+        raise InputError(unknown_name(f"version of {journal.model}", version, published))
+    return published[version]
+
+
+def predecessor(journal: Journal) -> JournalEntry:
+    """The publication of the champion before the present one.
+
+    Raises:
+        InputError: there was none.
+    """
+    champions = [entry for entry in journal.entries() if entry.action != "publish"]
+    earlier = [entry for entry in champions if entry.manifest != champions[-1].manifest]
+    if not earlier:
+        raise InputError(f"model {journal.model!r} had no other champion before, but a rollback needs one: name --to V")
+    return _publication(journal, earlier[-1])
+
+
+def champion_at(journal: Journal, time: datetime) -> JournalEntry:
+    """The publication of who was champion at a time.
+
+    Args:
+        journal: Of the model.
+        time: With its time zone.
+
+    Raises:
+        InputError: there was no champion yet.
+    """
+    champions = [entry for entry in journal.entries() if entry.action != "publish"]
+    then = [entry for entry in champions if datetime.fromisoformat(entry.time) <= time]
+    if not then:
+        first = f": the first came at {champions[0].time}" if champions else ""
+        raise InputError(f"model {journal.model!r} had no champion at {time.isoformat()}, but must have had one{first}")
+    return _publication(journal, then[-1])
+
+
+def _publication(journal: Journal, entry: JournalEntry) -> JournalEntry:
+    return next(e for e in journal.entries() if e.action == "publish" and e.manifest == entry.manifest)
