@@ -1,37 +1,36 @@
 """The ASGI application: routes, and one edge where every error becomes a sentence with a status.
 
-The hot path is plain ASGI. Small work stays on the event loop, where it is cheapest; a long body or a long run goes to
-a few threads (ONNX Runtime releases the GIL), so that a slow request never holds up a quick one.
+The hot path is plain ASGI. Small work stays on the event loop, where it is cheapest; a long body goes to a few
+threads, as a long run does, so that a slow request never holds up a quick one.
 """
 
-import asyncio
 import logging
-import os
+import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
 from deployments.serving import docs, landing, openapi
+from deployments.serving.engine import Engine
 from deployments.serving.exchange import Gone, Reply, Request, error_reply, json_reply, parse_object
+from deployments.serving.figures import IN_FLIGHT, QUEUED, Figures
 from deployments.serving.library import Library, Served
+from deployments.serving.metrics import Metrics, measure_models
 from deployments.serving.named_features import read_rows
 from deployments.serving.open_inference import metadata, read_tensors
-from deployments.serving.question import Dialect
+from deployments.serving.question import Arrays, Dialect, Question
 from deployments.serving.refusal import Refusal
 from deployments.serving.router import Router
-from tasks.runtime.slices import run_in_slices
+from deployments.serving.settings import DEFAULTS, Settings
 
 log = logging.getLogger("ingot.serving")
 
+_LAST = ((b"connection", b"close"),)
 _LIGHT_BODY_BYTES = 16 * 1024
-_LIGHT_RUN_SECONDS = 0.001
-"""A hop to a thread and back costs about 0.1 ms: below ten times that, it is not worth it."""
+_LIGHT_ROWS = 64
+"""Parsing more than the one, or wording more than the other, is left to a thread."""
 
 Handler = Callable[..., Awaitable[Reply]]
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class App:
@@ -41,13 +40,29 @@ class App:
         library: The versions that may answer.
         max_body_bytes: Longest request body.
         version: Of this software, as `/v2` shows it.
+        figures: Where requests are counted; empty ones of its own if not given.
+        settings: What else may be set.
     """
 
-    def __init__(self, library: Library, max_body_bytes: int = 16 * 2**20, version: str = "0") -> None:
+    def __init__(
+        self,
+        library: Library,
+        max_body_bytes: int = 16 * 2**20,
+        version: str = "0",
+        *,
+        figures: Figures | None = None,
+        settings: Settings = DEFAULTS,
+    ) -> None:
         self._library = library
         self._max_body_bytes = max_body_bytes
         self._version = version
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="ingot-run")
+        self._figures = figures or Figures()
+        self._engine = Engine(self._figures, settings.queue_rows)
+        self._in_flight = 0
+        self.metrics = Metrics(self._figures, self._measure, settings.shared_state, settings.slot)
+        """What `/metrics` shows; several workers need it to be run in a thread."""
+        self.ending = False
+        """Whether this process ends: every reply then closes its connection."""
         self._router = Router[Handler]()
         for method, pattern, handler in self._routes():
             self._router.add(method, pattern, handler)
@@ -58,6 +73,7 @@ class App:
             ("GET", "/", self._landing),
             ("GET", "/docs", self._docs),
             ("GET", "/openapi.json", self._openapi),
+            ("GET", "/metrics", self._metrics),
             ("GET", "/v2", self._server),
             ("GET", "/v2/health/live", self._live),
             ("GET", "/v2/health/ready", self._ready),
@@ -71,20 +87,31 @@ class App:
         """Answers one request; this is the process's edge."""
         if scope["type"] != "http":
             return
+        start = time.perf_counter()
         request = Request.of(scope, receive)
+        self._in_flight += 1
         try:
             reply = await self._reply(request)
+            await reply.send(send, request.id, (*request.trace.headers(), *(_LAST if self.ending else ())))
         except Gone:
             return
-        await reply.send(send, request.id)
+        finally:
+            self._in_flight -= 1
+        self._figures.answered(request.trace, reply.status, time.perf_counter() - start)
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are under way."""
+        return self._in_flight
 
     def close(self) -> None:
         """Waits for what still runs, and lets the threads go."""
-        self._threads.shutdown()
+        self._engine.close()
 
     async def _reply(self, request: Request) -> Reply:
         try:
             handler, arguments = self._router.find(request.method, request.path)
+            request.trace.endpoint = handler.__name__[1:]
             return await handler(request, *arguments)
         except Refusal as error:
             return error_reply(error, request.id)
@@ -105,7 +132,15 @@ class App:
         return json_reply(await self._document())
 
     async def _document(self) -> openapi.Json:
-        return await self._aside(openapi.document, self._library.champions(), self._version)
+        return await self._engine.aside(openapi.document, self._library.champions(), self._version)
+
+    async def _metrics(self, request: Request) -> Reply:
+        return self.metrics.reply()
+
+    def _measure(self) -> None:
+        self._figures.set(IN_FLIGHT, (), self._in_flight)
+        self._figures.set(QUEUED, (), self._engine.rows)
+        measure_models(self._figures, self._library)
 
     async def _server(self, request: Request) -> Reply:
         return json_reply({"name": "ingot", "version": self._version, "extensions": []})
@@ -138,21 +173,32 @@ class App:
         return await self._answer(read_rows, self._library.find(name), request)
 
     async def _answer(self, dialect: Dialect, served: Served, request: Request) -> Reply:
-        body = await request.body(self._max_body_bytes)
-        if len(body) > _LIGHT_BODY_BYTES:
-            return await self._aside(_whole, dialect, served, body)
-        question = dialect(served, parse_object(body))
-        if question.rows * served.row_seconds > _LIGHT_RUN_SECONDS:
-            outputs = await self._aside(run_in_slices, served.session, question.inputs)
+        trace = request.trace
+        trace.of(served)
+        question = await self._question(dialect, served, request)
+        outputs = await self._engine.answer(served, question, request, alone=self._in_flight == 1)
+        start = time.perf_counter()
+        if question.rows > _LIGHT_ROWS:
+            reply = await self._engine.aside(_worded, question, outputs)
         else:
-            outputs = run_in_slices(served.session, question.inputs)
-        return json_reply(question.word(outputs))
+            reply = _worded(question, outputs)
+        trace.write = time.perf_counter() - start
+        return reply
 
-    async def _aside(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+    async def _question(self, dialect: Dialect, served: Served, request: Request) -> Question:
+        body = await request.body(self._max_body_bytes)
+        start = time.perf_counter()
+        if len(body) > _LIGHT_BODY_BYTES:
+            question = await self._engine.aside(_read, dialect, served, body)
+        else:
+            question = _read(dialect, served, body)
+        request.trace.rows, request.trace.parse = question.rows, time.perf_counter() - start
+        return question
 
 
-def _whole(dialect: Dialect, served: Served, body: bytes) -> Reply:
-    question = dialect(served, parse_object(body))
-    return json_reply(question.word(run_in_slices(served.session, question.inputs)))
+def _read(dialect: Dialect, served: Served, body: bytes) -> Question:
+    return dialect(served, parse_object(body))
+
+
+def _worded(question: Question, outputs: Arrays) -> Reply:
+    return json_reply(question.word(outputs))

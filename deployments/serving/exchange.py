@@ -2,13 +2,14 @@
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from starlette.types import Receive, Scope, Send
 
 from deployments.serving.refusal import Refusal
+from deployments.serving.trace import Trace
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -28,6 +29,7 @@ class Request:
     receive: Receive
     id: str
     """The client's `X-Request-Id` if it is a short plain word, else a fresh one."""
+    trace: Trace = field(default_factory=Trace)
 
     @classmethod
     def of(cls, scope: Scope, receive: Receive) -> "Request":
@@ -36,6 +38,11 @@ class Request:
         given = headers.get(b"x-request-id", b"")
         name = given.decode() if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
         return cls(scope["method"], scope["path"], headers, receive, name)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has hung up, as far as uvicorn knows; other carriers do not tell without being awaited."""
+        return getattr(getattr(self.receive, "__self__", None), "disconnected", False)
 
     async def body(self, limit: int) -> bytes:
         """The whole body.
@@ -88,13 +95,14 @@ class Reply:
     media_type: bytes = b"application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
-    async def send(self, send: Send, request_id: str) -> None:
-        """Sends it in one piece, with its length and the request's name."""
+    async def send(self, send: Send, request_id: str, more: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        """Sends it in one piece, with its length, the request's name, and more headers."""
         headers = [
             (b"content-type", self.media_type),
             (b"content-length", str(len(self.body)).encode()),
             (b"x-request-id", request_id.encode()),
             *self.headers,
+            *more,
         ]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})

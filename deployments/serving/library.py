@@ -29,6 +29,17 @@ class Served:
     """What one row costs, measured while warming: decides whether a run leaves the event loop."""
     expires: str = ""
     """Until when the pointer to it may be believed; what answers goes on answering after that."""
+    shares: bool = False
+    """Whether its rows get the same answers in company as alone, so that questions may share a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A version that has a part in what another answers."""
+
+    served: Served
+    weight: float
+    """Its share, from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,23 @@ class Shelf:
     refused: int = 0
     """Versions that were found bad since the process started."""
     last_refusal: str = ""
+    pinned: tuple[Served, ...] = ()
+    """Versions that were asked for by number."""
+    canary: Part | None = None
+    """What answers a share of the callers instead of the champion."""
+    shadow: Part | None = None
+    """What is asked the same as the champion, unheard."""
+    expires: float = 0.0
+    """When the champion's pointer expires, in seconds since 1970; 0 never."""
+
+    @property
+    def loaded(self) -> tuple[Served, ...]:
+        """All versions that can be asked for, the champion first, each once."""
+        parts = [part.served for part in (self.canary, self.shadow) if part is not None]
+        found: dict[str, Served] = {}
+        for each in (*self.served, *self.pinned, *parts):
+            found.setdefault(each.version, each)
+        return tuple(found.values())
 
 
 class Library:
@@ -76,10 +104,10 @@ class Library:
             raise Refusal("not_ready", message, status=503, headers=((b"retry-after", b"1"),))
         if not version:
             return shelf.served[0]
-        for served in shelf.served:
+        for served in shelf.loaded:
             if served.version == version:
                 return served
-        known = [served.version for served in shelf.served]
+        known = [served.version for served in shelf.loaded]
         raise Refusal("unknown_version", unknown_name("version", clipped(version), known), status=404)
 
     def shelves(self) -> list[tuple[str, Shelf]]:
@@ -110,7 +138,8 @@ class Library:
 
     def kept(self, model: str, manifest_sha256: str) -> Served | None:
         """A version that is still loaded, so that a rollback to it costs nothing."""
-        return next((each for each in self.served(model) if each.manifest_sha256 == manifest_sha256), None)
+        loaded = self._shelves.get(model, Shelf()).loaded
+        return next((each for each in loaded if each.manifest_sha256 == manifest_sha256), None)
 
     def install(self, champion: Served) -> None:
         """Makes a version the one that answers; the last two before it stay addressable."""

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from deployments.serving.golden import replay
+from deployments.serving.golden import answers_alike_together, replay
 from deployments.serving.library import Served
 from tasks.contracts.artifacts import Artifact
 from tasks.contracts.errors import GraphError, IntegrityError
@@ -42,6 +42,7 @@ def bring(store: Store, model: str, pointer: Pointer, manifest: Manifest) -> Ser
         session=session,
         row_seconds=row_seconds,
         expires=pointer.expires,
+        shares=answers_alike_together(session, manifest),
     )
 
 

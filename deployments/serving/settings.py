@@ -23,8 +23,21 @@ class Settings:
     """INGOT_SERVING_HOST."""
     port: int = 8080
     """INGOT_SERVING_PORT; 0 takes a free one."""
+    workers: int = 1
+    """INGOT_SERVING_WORKERS: processes that share the port."""
     state: Path = Path(".ingot/serving")
-    """INGOT_SERVING_STATE: what must outlive the process; by default `serving` in INGOT_HOME."""
+    """INGOT_SERVING_STATE, else `serving` in INGOT_HOME: a folder for what serving keeps; made with mode 0700."""
+    slot: str = ""
+    """INGOT_SERVING_SLOT: which of several workers this process is, as the parent of all tells it; empty without."""
+    queue_rows: int = 100_000
+    """INGOT_QUEUE_ROWS: rows that may wait or run at once; a request beyond that is refused with 429."""
+    sample_share: float = 0.0
+    """INGOT_SAMPLE_SHARE: share of requests whose rows are kept in the bucket with their answers."""
+
+    @property
+    def shared_state(self) -> Path | None:
+        """The state folder if other workers look into it."""
+        return self.state if self.slot else None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -38,10 +51,20 @@ class Settings:
             poll_seconds=_number(environment, "INGOT_POLL_SECONDS", cls.poll_seconds, 0.01, 3600),
             host=environment.get("INGOT_SERVING_HOST") or cls.host,
             port=int(_number(environment, "INGOT_SERVING_PORT", cls.port, 0, 65535)),
-            state=Path(
-                environment.get("INGOT_SERVING_STATE") or Path(environment.get("INGOT_HOME") or ".ingot") / "serving"
-            ),
+            workers=int(_number(environment, "INGOT_SERVING_WORKERS", cls.workers, 1, 256)),
+            state=_state(environment),
+            slot=environment.get("INGOT_SERVING_SLOT") or cls.slot,
+            queue_rows=int(_number(environment, "INGOT_QUEUE_ROWS", cls.queue_rows, 1, 10**9)),
+            sample_share=_number(environment, "INGOT_SAMPLE_SHARE", cls.sample_share, 0, 1),
         )
+
+
+DEFAULTS = Settings()
+
+
+def _state(environment: Mapping[str, str]) -> Path:
+    named = environment.get("INGOT_SERVING_STATE")
+    return Path(named) if named else Path(environment.get("INGOT_HOME") or ".ingot") / "serving"
 
 
 def _number(environment: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
