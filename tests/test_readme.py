@@ -69,6 +69,6 @@ def test_the_samples_stay_under_a_megabyte():
 def test_every_variable_of_ours_is_in_the_example():
     sources = [path for folder in ("flows", "tasks", "deployments") for path in (ROOT / folder).rglob("*.py")]
     # By which the supervisor knows its own children, and a serving process which of several it is.
-    inner = {"INGOT_HELD_BY", "INGOT_SERVING_SLOT"}
+    inner = {"INGOT_HELD_BY", "INGOT_SERVING_SLOT", "INGOT_SERVING_LISTENER"}
     named = {name for path in sources for name in re.findall(r"\bINGOT_[A-Z0-9_]+\b", path.read_text())}
     assert named - inner <= set(re.findall(r"\bINGOT_[A-Z0-9_]+\b", (ROOT / ".env.example").read_text()))

@@ -110,8 +110,9 @@ def serve(
     names: Annotated[list[str] | None, typer.Argument(help="Models to serve; none serves every champion.")] = None,
     host: Annotated[str, typer.Option(help="Interface to listen on; empty takes INGOT_SERVING_HOST.")] = "",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes INGOT_SERVING_PORT.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that share the port; 0 takes INGOT_SERVING_WORKERS.")] = 0,
 ) -> None:
     """Serve champions over HTTP, in the foreground, and follow them as they change."""
     from deployments.command import stack
 
-    stack.serve(names or [], host, port)
+    raise typer.Exit(stack.serve(names or [], host, port, workers))

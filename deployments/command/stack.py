@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich import box
 from rich.console import Console
@@ -78,13 +79,14 @@ def deploy() -> None:
     Console().print(f"registered {', '.join(names)}: see {addresses.prefect_ui_url}/deployments", soft_wrap=True)
 
 
-def serve(names: Sequence[str], host: str, port: int) -> None:
-    """Serve until stopped.
+def serve(names: Sequence[str], host: str, port: int, workers: int) -> int:
+    """Serve until stopped; the exit code.
 
     Raises:
         ConfigError: The port is taken.
     """
-    from deployments.serving.server import serve as serve_champions
+    from deployments.serving.__main__ import start as start_serving
+    from deployments.serving.settings import Settings as Serving
 
     settings = read_settings()
     wanted = port or settings.serving_port
@@ -97,7 +99,9 @@ def serve(names: Sequence[str], host: str, port: int) -> None:
     refuse_taken({"INGOT_SERVING_PORT": wanted})
     os.environ[TRUSTED_KEYS] = Keyring.from_environment().trusted_pem
     os.environ.pop(SIGNING_KEY, None)  # who serves verifies, and never signs
-    serve_champions(names, host or settings.serving_host, wanted)
+    serving = Serving.from_environment()
+    host, workers = host or settings.serving_host, workers or serving.workers
+    return start_serving(names, replace(serving, host=host, port=wanted, workers=workers))
 
 
 def _addresses(addresses: Addresses) -> str:

@@ -1,9 +1,9 @@
 """`python -m deployments.serving [NAME ...]`: the serving process, for a supervisor."""
 
 import sys
+from collections.abc import Sequence
 
-from deployments.serving.server import serve
-from deployments.serving.settings import Settings
+from deployments.serving.settings import Settings, model_names
 from tasks.contracts.errors import IngotError
 
 
@@ -15,10 +15,29 @@ def main(names: list[str]) -> int:
     """
     try:
         settings = Settings.from_environment()
-        serve(names, settings.host, settings.port)
+        return start(names, settings)
     except IngotError as error:
         sys.stderr.write(f"ingot serving: {error}\n")
         return error.exit_code
+
+
+def start(names: Sequence[str], settings: Settings) -> int:
+    """Serves in this process, or in as many workers as the settings say, with this process as their small parent.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        IngotError: If it cannot; the message is for the user.
+    """
+    model_names(names)
+    if settings.workers > 1 and not settings.slot:
+        from deployments.serving.workers import supervise
+
+        return supervise(names, settings.host, settings.port, settings.workers, settings.state)
+    from deployments.serving.server import serve
+
+    serve(names, settings)
     return 0
 
 

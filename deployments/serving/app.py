@@ -59,6 +59,8 @@ class App:
         self._figures = figures or Figures()
         self._engine = Engine(self._figures, settings.queue_rows)
         self._in_flight = 0
+        self.under_way: Callable[[], int] = lambda: self._in_flight
+        """How many requests have come and are not answered; a carrier also knows those whose turn has not come."""
         self.metrics = Metrics(self._figures, self._measure, settings.shared_state, settings.slot)
         """What `/metrics` shows; several workers need it to be run in a thread."""
         self.ending = False
@@ -99,11 +101,6 @@ class App:
             self._in_flight -= 1
         self._figures.answered(request.trace, reply.status, time.perf_counter() - start)
 
-    @property
-    def in_flight(self) -> int:
-        """How many requests are under way."""
-        return self._in_flight
-
     def close(self) -> None:
         """Waits for what still runs, and lets the threads go."""
         self._engine.close()
@@ -138,7 +135,7 @@ class App:
         return self.metrics.reply()
 
     def _measure(self) -> None:
-        self._figures.set(IN_FLIGHT, (), self._in_flight)
+        self._figures.set(IN_FLIGHT, (), self.under_way())
         self._figures.set(QUEUED, (), self._engine.rows)
         measure_models(self._figures, self._library)
 
@@ -176,7 +173,7 @@ class App:
         trace = request.trace
         trace.of(served)
         question = await self._question(dialect, served, request)
-        outputs = await self._engine.answer(served, question, request, alone=self._in_flight == 1)
+        outputs = await self._engine.answer(served, question, request, alone=self.under_way() <= 1)
         start = time.perf_counter()
         if question.rows > _LIGHT_ROWS:
             reply = await self._engine.aside(_worded, question, outputs)

@@ -56,8 +56,6 @@ class Shelf:
     """What answers a share of the callers instead of the champion."""
     shadow: Part | None = None
     """What is asked the same as the champion, unheard."""
-    expires: float = 0.0
-    """When the champion's pointer expires, in seconds since 1970; 0 never."""
 
     @property
     def loaded(self) -> tuple[Served, ...]:

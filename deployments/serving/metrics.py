@@ -11,6 +11,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,18 +89,13 @@ class Metrics:
         return self._figures.snapshot()
 
 
-def clear(folder: Path) -> None:
-    """Removes what workers of an earlier time left."""
-    for path in folder.glob("metrics-*.json*"):
-        path.unlink(missing_ok=True)
-
-
 def measure_models(figures: Figures, library: Library) -> None:
     """Brings up to date what the library tells: who answers, until when, and who is tried out."""
     for model, shelf in library.shelves():
         if shelf.served:
-            figures.set(CHAMPION, (model,), shelf.served[0].seq)
-        figures.set(EXPIRY, (model,), shelf.expires)
+            champion = shelf.served[0]
+            figures.set(CHAMPION, (model,), champion.seq)
+            figures.set(EXPIRY, (model,), datetime.fromisoformat(champion.expires).timestamp() if champion.expires else 0)
         figures.clear(CANARY, (model,))
         if shelf.canary is not None:
             figures.set(CANARY, (model, shelf.canary.served.version), shelf.canary.weight)

@@ -1,81 +1,83 @@
 """The serving process: a socket, a watcher thread, uvicorn, and an end that finishes what was taken."""
 
+import asyncio
 import logging
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 
 import uvicorn
 
+from deployments.serving.address import listening
 from deployments.serving.app import App
+from deployments.serving.figures import Figures
 from deployments.serving.library import Library
 from deployments.serving.seen import Seen
 from deployments.serving.settings import Settings, model_names
 from deployments.serving.watcher import Watcher
-from tasks.contracts.errors import ConfigError, UnavailableError
+from deployments.serving.workers import end_with_parent
+from tasks.contracts.errors import UnavailableError
 from tasks.stores.s3 import Store
 from tasks.stores.signing import Keyring
 
 log = logging.getLogger("ingot.serving")
 
 _DRAIN_SECONDS = 8
-_BACKLOG = 2048
+_LAST_CALL_SECONDS = 0.4
+_FIRST_LOOK_SECONDS = 30
+_FLUSH_SECONDS = 5
+_TICK_SECONDS = 0.05
 
 
-def serve(names: Sequence[str], host: str = "127.0.0.1", port: int = 8080) -> None:
+def serve(names: Sequence[str], settings: Settings) -> None:
     """Serves champions over HTTP until SIGTERM or SIGINT; requests that were taken are finished.
 
     It starts without a store that answers, and is ready as soon as one does.
 
     Args:
         names: `NAME` or `NAME@champion`; none serves every model that the bucket holds a champion of.
-        host: Where to listen.
-        port: Where to listen; 0 takes a free one, which the log names.
+        settings: Where to listen, and what is allowed.
 
     Raises:
         ConfigError: If a name, a setting, a key or the port cannot be used.
         InputError: If nobody's signature is trusted, or if the store refuses our credentials, or there are none.
     """
     models = model_names(names)
-    settings = Settings.from_environment()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     log.setLevel(logging.INFO)
-    with listening(host, port) as listener:
+    if settings.slot:
+        end_with_parent()
+    with listening(settings.host, settings.port) as listener:
         store = Store.from_environment()
         keyring = Keyring.from_environment().verifying()
         _check_access(store)
-        library = Library(models)
-        app = App(library, settings.max_body_bytes, version("ingot"))
-        log.info("serving %s on http://%s:%d", ", ".join(models) or "every champion", host, listener.getsockname()[1])
-        watcher = Watcher(store, library, models, seen=Seen(settings.state), keyring=keyring)
-        with watched(watcher, settings.poll_seconds):
-            run(carrier(app), listener)
-        app.close()
+        figures, library = Figures(), Library(models)
+        app = App(library, settings.max_body_bytes, version("ingot"), figures=figures, settings=settings)
+        where = f"http://{settings.host}:{listener.getsockname()[1]}"
+        log.info("serving %s on %s", ", ".join(models) or "every champion", where)
+        watcher = Watcher(store, library, models, seen=Seen(settings.state), keyring=keyring, figures=figures)
+        with beside(app.metrics.run), watched(watcher, settings.poll_seconds):
+            if settings.slot:  # the others answer meanwhile; one that has loaded nothing yet would refuse
+                watcher.looked.wait(_FIRST_LOOK_SECONDS)
+            run(carrier(app), listener, app)
+            app.close()
 
 
 @contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A bound socket, so that a taken port is known before anything is started.
-
-    Raises:
-        ConfigError: If the address cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(
-                f"address is {host}:{port}, but must be free and this machine's ({reason}): "
-                "choose another with INGOT_SERVING_PORT"
-            ) from error
-        listener.listen(_BACKLOG)
-        yield listener
+def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Runs work in a thread of its own, which is told when to stop, and is waited for."""
+    stop = threading.Event()
+    thread = threading.Thread(target=work, args=(stop,), name="ingot-beside", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=_FLUSH_SECONDS)
 
 
 @contextmanager
@@ -105,18 +107,43 @@ def carrier(app: App) -> uvicorn.Server:
         proxy_headers=False,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    return uvicorn.Server(config)
+    server = uvicorn.Server(config)
+    app.under_way = server.server_state.tasks.__len__
+    return server
 
 
-def run(server: uvicorn.Server, listener: socket.socket) -> None:
-    """Serves until a signal comes."""
-    # uvicorn raises the signal again once it is done, for the handler that stood before: this one makes it harmless.
-    before = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+def run(server: uvicorn.Server, listener: socket.socket, app: App) -> None:
+    """Serves until a signal comes, then finishes what was taken; a second signal hastens."""
+    told = threading.Event()
+
+    def hear(*_: object) -> None:
+        server.should_exit = server.force_exit = told.is_set()
+        told.set()
+
+    server.handle_exit = hear  # type: ignore[method-assign, assignment]
+    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        server.run(sockets=[listener])
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            runner.run(_carry(server, listener, app, told))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+async def _carry(server: uvicorn.Server, listener: socket.socket, app: App, told: threading.Event) -> None:
+    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+    while not (told.is_set() or serving.done()):
+        await asyncio.sleep(_TICK_SECONDS)
+    # uvicorn closes idle connections at once, and with them what is already on its way over them. So for a moment
+    # nobody new is let in, and every answer says that it is the last on its connection.
+    app.ending = True
+    for each in server.servers:
+        each.close()
+    end = time.monotonic() + _LAST_CALL_SECONDS
+    while server.server_state.connections and time.monotonic() < end and not server.should_exit:
+        await asyncio.sleep(_TICK_SECONDS)
+    server.should_exit = True
+    await serving
 
 
 def _check_access(store: Store) -> None:

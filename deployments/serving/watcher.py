@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from deployments.serving.figures import LOADS, REFUSED, Figures
 from deployments.serving.library import Library, Served
 from deployments.serving.loading import bring
 from deployments.serving.seen import Seen
@@ -48,6 +49,7 @@ class Watcher:
         names: The models to follow; none follows every model that has a champion.
         seen: Which pointers were verified before, also by earlier processes; by default this watcher's alone.
         keyring: Whose signatures count; by default what the environment says.
+        figures: Where loads and refusals are counted.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class Watcher:
         *,
         seen: Seen | None = None,
         keyring: Keyring | None = None,
+        figures: Figures | None = None,
     ) -> None:
+        self._figures = figures or Figures()
         self._store = store
         self._library = library
         self._seen = seen or Seen()
@@ -69,6 +73,8 @@ class Watcher:
         self._list_after = 0.0
         self._attempts: dict[str, _Attempt] = {}
         self._silent = False
+        self.looked = threading.Event()
+        """Set once the bucket was looked at, whatever came of it."""
 
     def run(self, stop: threading.Event, poll_seconds: float) -> None:
         """Looks again and again until told to stop."""
@@ -77,6 +83,7 @@ class Watcher:
                 self.look()
             except Exception:  # the edge of this thread: it must outlive whatever nobody foresaw
                 log.exception("the watcher stumbled; it looks again")
+            self.looked.set()
             stop.wait(poll_seconds)
 
     def look(self) -> None:
@@ -128,6 +135,7 @@ class Watcher:
         else:
             self._attempts[model] = _Attempt(found.etag)
             self._library.install(served)
+            self._figures.add(LOADS, (model,))
             log.info("model %s: version %s (seq %d) answers now", model, served.version, served.seq)
 
     def _lost(self, error: IngotError) -> None:
@@ -165,6 +173,7 @@ class Watcher:
         if not failures:
             log.error("model %s: the new champion is refused, what is loaded goes on serving: %s", model, reason)
             self._library.refuse(model, reason)
+            self._figures.add(REFUSED, (model,))
 
 
 def _check_pointer(pointer: Pointer, entries: Sequence[JournalEntry], place: str) -> None:

@@ -15,9 +15,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from deployments.serving.address import listening
 from deployments.serving.app import App
 from deployments.serving.library import Library
-from deployments.serving.server import carrier, listening
+from deployments.serving.server import carrier
 from deployments.serving.watcher import Watcher
 from tasks.contracts.artifacts import Artifact, Gate
 from tasks.contracts.errors import IntegrityError, UnavailableError
