@@ -95,7 +95,9 @@ def measure_models(figures: Figures, library: Library) -> None:
         if shelf.served:
             champion = shelf.served[0]
             figures.set(CHAMPION, (model,), champion.seq)
-            figures.set(EXPIRY, (model,), datetime.fromisoformat(champion.expires).timestamp() if champion.expires else 0)
+            figures.set(
+                EXPIRY, (model,), datetime.fromisoformat(champion.expires).timestamp() if champion.expires else 0
+            )
         figures.clear(CANARY, (model,))
         if shelf.canary is not None:
             figures.set(CANARY, (model, shelf.canary.served.version), shelf.canary.weight)
