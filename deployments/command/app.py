@@ -116,3 +116,18 @@ def serve(
     from deployments.command import stack
 
     raise typer.Exit(stack.serve(names or [], host, port, workers))
+
+
+@app.command()
+def route(
+    name: Annotated[str, typer.Argument(help="A model.")],
+    *,
+    canary: Annotated[str, typer.Option(metavar="V=SHARE", help="Version V answers that share of callers.")] = "",
+    shadow: Annotated[str, typer.Option(metavar="V=SHARE", help="Version V is asked that share, unheard.")] = "",
+    clear: Annotated[bool, typer.Option("--clear", help="End what is not named.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show or change which versions share in a champion's requests."""
+    from deployments.command.routing import route_and_show
+
+    route_and_show(name, canary, shadow, clear=clear, as_json=as_json)

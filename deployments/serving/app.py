@@ -5,6 +5,7 @@ threads, as a long run does, so that a slow request never holds up a quick one.
 """
 
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable
 
@@ -21,7 +22,9 @@ from deployments.serving.open_inference import metadata, read_tensors
 from deployments.serving.question import Arrays, Dialect, Question
 from deployments.serving.refusal import Refusal
 from deployments.serving.router import Router
+from deployments.serving.samples import Samples
 from deployments.serving.settings import DEFAULTS, Settings
+from deployments.serving.shadow import Shadow
 
 log = logging.getLogger("ingot.serving")
 
@@ -41,6 +44,7 @@ class App:
         max_body_bytes: Longest request body.
         version: Of this software, as `/v2` shows it.
         figures: Where requests are counted; empty ones of its own if not given.
+        samples: Where a share of what is asked is kept.
         settings: What else may be set.
     """
 
@@ -51,6 +55,7 @@ class App:
         version: str = "0",
         *,
         figures: Figures | None = None,
+        samples: Samples | None = None,
         settings: Settings = DEFAULTS,
     ) -> None:
         self._library = library
@@ -58,6 +63,8 @@ class App:
         self._version = version
         self._figures = figures or Figures()
         self._engine = Engine(self._figures, settings.queue_rows)
+        self._shadow = Shadow(self._figures)
+        self._samples = samples
         self._in_flight = 0
         self.under_way: Callable[[], int] = lambda: self._in_flight
         """How many requests have come and are not answered; a carrier also knows those whose turn has not come."""
@@ -100,10 +107,13 @@ class App:
         finally:
             self._in_flight -= 1
         self._figures.answered(request.trace, reply.status, time.perf_counter() - start)
+        if request.trace.asked is not None:
+            self._afterwards(*request.trace.asked)
 
     def close(self) -> None:
         """Waits for what still runs, and lets the threads go."""
         self._engine.close()
+        self._shadow.close()
 
     async def _reply(self, request: Request) -> Reply:
         try:
@@ -160,14 +170,17 @@ class App:
         return json_reply({"name": name, "version": served.version, "ready": True})
 
     async def _infer(self, request: Request, name: str, version: str = "") -> Reply:
-        served = self._library.find(name, version)
+        served = self._served(request, name, version)
         if b"inference-header-content-length" in request.headers:
             message = "tensors are sent as binary data, but must be JSON: set binary_data=False in the client"
             raise Refusal("binary_tensor", message)
         return await self._answer(read_tensors, served, request)
 
     async def _predict(self, request: Request, name: str) -> Reply:
-        return await self._answer(read_rows, self._library.find(name), request)
+        return await self._answer(read_rows, self._served(request, name), request)
+
+    def _served(self, request: Request, name: str, version: str = "") -> Served:
+        return self._library.find(name, version) if version else self._library.choose(name, request.sticky_key)
 
     async def _answer(self, dialect: Dialect, served: Served, request: Request) -> Reply:
         trace = request.trace
@@ -180,7 +193,17 @@ class App:
         else:
             reply = _worded(question, outputs)
         trace.write = time.perf_counter() - start
+        request.trace.asked = served, question, outputs
         return reply
+
+    def _afterwards(self, served: Served, question: Question, outputs: Arrays) -> None:
+        """What is done with an answer once it is sent."""
+        if self._samples is not None:
+            self._samples.offer(served, question, outputs)
+        shelf = self._library.shelf(served.model)
+        shadow = shelf.shadow
+        if shadow is not None and served is shelf.served[0] and random.random() < shadow.weight:  # noqa: S311
+            self._shadow.compare(shadow.served, question, outputs)
 
     async def _question(self, dialect: Dialect, served: Served, request: Request) -> Question:
         body = await request.body(self._max_body_bytes)

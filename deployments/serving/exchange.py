@@ -40,6 +40,11 @@ class Request:
         return cls(scope["method"], scope["path"], headers, receive, name)
 
     @property
+    def sticky_key(self) -> bytes:
+        """Who calls, as far as a canary is concerned; empty if nobody knows."""
+        return self.headers.get(b"x-session-id", b"")
+
+    @property
     def gone(self) -> bool:
         """Whether the client has hung up, as far as uvicorn knows; other carriers do not tell without being awaited."""
         return getattr(getattr(self.receive, "__self__", None), "disconnected", False)

@@ -4,8 +4,10 @@ Every change swaps one reference to a frozen whole. A request looks its version 
 swap never reaches into a request in flight; the old session goes when its last request has gone.
 """
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 from deployments.serving.refusal import Refusal, clipped
 from tasks.contracts.errors import unknown_name
@@ -108,6 +110,20 @@ class Library:
         known = [served.version for served in shelf.loaded]
         raise Refusal("unknown_version", unknown_name("version", clipped(version), known), status=404)
 
+    def choose(self, model: str, key: bytes) -> Served:
+        """The version that answers a caller: the champion, or the canary if the caller falls into its share.
+
+        Args:
+            model: Its name.
+            key: Who calls; the same always falls into the same place. Empty for somebody unknown, who falls anywhere.
+
+        Raises:
+            Refusal: As `find`.
+        """
+        champion = self.find(model)
+        canary = self._shelves[model].canary
+        return canary.served if canary is not None and place_of(model, key) < canary.weight else champion
+
     def shelves(self) -> list[tuple[str, Shelf]]:
         """All followed models by name."""
         return sorted(self._shelves.items())
@@ -145,6 +161,16 @@ class Library:
         earlier = tuple(each for each in shelf.served if each.version != champion.version)
         self._put(champion.model, replace(shelf, served=(champion, *earlier[:_EARLIER_KEPT])))
 
+    def pin(self, served: Served) -> None:
+        """Keeps a version at hand, whoever is champion."""
+        shelf = self._shelves.get(served.model, Shelf())
+        others = tuple(each for each in shelf.pinned if each.version != served.version)
+        self._put(served.model, replace(shelf, pinned=(*others, served)))
+
+    def share(self, model: str, canary: Part | None, shadow: Part | None) -> None:
+        """Says who shares in the champion's requests."""
+        self._put(model, replace(self._shelves.get(model, Shelf()), canary=canary, shadow=shadow))
+
     def refuse(self, model: str, reason: str) -> None:
         """Notes that a version was found bad; whatever answered before goes on answering."""
         shelf = self._shelves.get(model, Shelf())
@@ -152,3 +178,15 @@ class Library:
 
     def _put(self, model: str, shelf: Shelf) -> None:
         self._shelves = {**self._shelves, model: shelf}
+
+
+def place_of(model: str, key: bytes) -> float:
+    """Where a caller falls, from 0 to 1: a canary that grows takes in others and lets nobody go.
+
+    >>> place_of("digits", b"alice") == place_of("digits", b"alice")
+    True
+    """
+    if not key:
+        return random.random()  # noqa: S311 - no secret
+    digest = blake2b(model.encode() + b"\0" + key, digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64

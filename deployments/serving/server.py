@@ -16,8 +16,9 @@ from deployments.serving.address import listening
 from deployments.serving.app import App
 from deployments.serving.figures import Figures
 from deployments.serving.library import Library
+from deployments.serving.samples import Samples
 from deployments.serving.seen import Seen
-from deployments.serving.settings import Settings, model_names
+from deployments.serving.settings import Settings, model_names, pins
 from deployments.serving.watcher import Watcher
 from deployments.serving.workers import end_with_parent
 from tasks.contracts.errors import UnavailableError
@@ -56,11 +57,16 @@ def serve(names: Sequence[str], settings: Settings) -> None:
         keyring = Keyring.from_environment().verifying()
         _check_access(store)
         figures, library = Figures(), Library(models)
-        app = App(library, settings.max_body_bytes, version("ingot"), figures=figures, settings=settings)
+        samples = Samples(store, settings.sample_share, figures)
+        app = App(
+            library, settings.max_body_bytes, version("ingot"), figures=figures, samples=samples, settings=settings
+        )
         where = f"http://{settings.host}:{listener.getsockname()[1]}"
         log.info("serving %s on %s", ", ".join(models) or "every champion", where)
-        watcher = Watcher(store, library, models, seen=Seen(settings.state), keyring=keyring, figures=figures)
-        with beside(app.metrics.run), watched(watcher, settings.poll_seconds):
+        watcher = Watcher(
+            store, library, models, seen=Seen(settings.state), keyring=keyring, figures=figures, pins=pins(names)
+        )
+        with beside(app.metrics.run), beside(samples.run), watched(watcher, settings.poll_seconds):
             if settings.slot:  # the others answer meanwhile; one that has loaded nothing yet would refuse
                 watcher.looked.wait(_FIRST_LOOK_SECONDS)
             run(carrier(app), listener, app)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tasks.contracts.errors import ConfigError
 
+_VERSION = re.compile(r"[0-9][A-Za-z0-9._-]{0,62}")
 _MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -86,20 +87,36 @@ def is_model_name(name: str) -> bool:
 
 
 def model_names(names: Sequence[str]) -> tuple[str, ...]:
-    """The models that `NAME[@alias]` arguments ask for, each once.
+    """The models that `NAME[@champion]` or `NAME@VERSION` arguments ask for, each once.
 
-    >>> model_names(["digits@champion", "diabetes", "digits"])
+    >>> model_names(["digits@champion", "diabetes", "digits@3"])
     ('digits', 'diabetes')
 
     Raises:
-        ConfigError: If a name cannot be a model's, or the alias is not the champion.
+        ConfigError: If a name cannot be a model's, or what follows it is neither the champion nor a version.
     """
-    models = []
-    for given in names:
-        model, _, alias = given.partition("@")
-        if not is_model_name(model):
-            raise ConfigError(f"model name is {model!r}, but must begin with a-z or 0-9 and hold only a-z 0-9 _ -")
-        if alias not in ("", "champion"):
-            raise ConfigError(f"alias is {alias!r}, but must be champion, which serving follows: write {model}")
-        models.append(model)
-    return tuple(dict.fromkeys(models))
+    return tuple(dict.fromkeys(_split(given)[0] for given in names))
+
+
+def pins(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The versions that are asked for beside the champion, by model.
+
+    >>> pins(["digits", "digits@3", "digits@5"])
+    {'digits': ('3', '5')}
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for model, version in map(_split, names):
+        if version not in ("", "champion", *found.get(model, ())):
+            found[model] = (*found.get(model, ()), version)
+    return found
+
+
+def _split(given: str) -> tuple[str, str]:
+    model, _, version = given.partition("@")
+    if not is_model_name(model):
+        raise ConfigError(f"model name is {model!r}, but must begin with a-z or 0-9 and hold only a-z 0-9 _ -")
+    if version not in ("", "champion") and not _VERSION.fullmatch(version):
+        raise ConfigError(
+            f"alias is {version!r}, but must be champion, which serving follows, or a version: write {model}"
+        )
+    return model, version

@@ -1,6 +1,7 @@
 """What is noted of one request on its way: whose question it was, and how long each part of the answer took."""
 
 from deployments.serving.library import Served
+from deployments.serving.question import Arrays, Question
 
 
 class Trace:
@@ -14,13 +15,15 @@ class Trace:
         parse: Seconds from the body's end to a question that fits.
         queue: Seconds that the question waited for its run.
         run: Seconds of the run, which it may have shared.
+        asked: What was answered, by whom and with what, for those who look at it afterwards; None without an answer.
         write: Seconds from the outputs to the reply's bytes.
     """
 
-    __slots__ = ("endpoint", "model", "parse", "queue", "rows", "run", "version", "write")
+    __slots__ = ("asked", "endpoint", "model", "parse", "queue", "rows", "run", "version", "write")
 
     def __init__(self) -> None:
         self.endpoint = self.model = self.version = ""
+        self.asked: tuple[Served, Question, Arrays] | None = None
         self.rows = 0
         self.parse = self.queue = self.run = self.write = 0.0
 

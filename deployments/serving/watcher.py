@@ -7,10 +7,12 @@ download can heal; a store that does not answer is asked again at the next poll.
 import logging
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from deployments.serving.attempts import Attempts
+from deployments.serving.beside import Beside
 from deployments.serving.figures import LOADS, REFUSED, Figures
 from deployments.serving.library import Library, Served
 from deployments.serving.loading import bring
@@ -26,18 +28,8 @@ log = logging.getLogger("ingot.serving")
 
 _MODELS = "models/"
 _POINTER = "/aliases/champion.json"
-_LONGEST_PAUSE_SECONDS = 60.0
 _LISTING_SHARE = 10
 """Listing the bucket may take a tenth of our time: a journal of many thousand entries is listed more seldom."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """What came of the last try of a pointer."""
-
-    etag: str
-    failures: int = 0
-    not_before: float = 0.0
 
 
 class Watcher:
@@ -50,6 +42,7 @@ class Watcher:
         seen: Which pointers were verified before, also by earlier processes; by default this watcher's alone.
         keyring: Whose signatures count; by default what the environment says.
         figures: Where loads and refusals are counted.
+        pins: Versions that must be at hand whoever is champion, by model.
     """
 
     def __init__(
@@ -61,6 +54,7 @@ class Watcher:
         seen: Seen | None = None,
         keyring: Keyring | None = None,
         figures: Figures | None = None,
+        pins: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._figures = figures or Figures()
         self._store = store
@@ -71,7 +65,15 @@ class Watcher:
         self._names = tuple(names)
         self._found: tuple[str, ...] = ()
         self._list_after = 0.0
-        self._attempts: dict[str, _Attempt] = {}
+        self._attempts = Attempts()
+        self._beside = Beside(
+            library,
+            pins or {},
+            bring=self._brought,
+            seen=self._seen,
+            keyring=self._keyring,
+            figures=self._figures,
+        )
         self._silent = False
         self.looked = threading.Event()
         """Set once the bucket was looked at, whatever came of it."""
@@ -115,8 +117,10 @@ class Watcher:
         """Follows one pointer; False if the store did not let us."""
         try:
             found = self._store.read(f"{_MODELS}{model}{_POINTER}")
-            if found is not None and self._is_due(model, found.etag):
+            if found is not None and self._attempts.due(model, found.etag):
                 self._follow(model, found)
+            if self._library.served(model):
+                self._beside.look(self._journal(model))
         except IngotError as error:
             self._lost(error)
             return False
@@ -133,7 +137,7 @@ class Watcher:
             log.exception("model %s: loading failed in a way nobody foresaw", model)
             self._refuse(model, found.etag, f"{type(error).__name__} while loading")
         else:
-            self._attempts[model] = _Attempt(found.etag)
+            self._attempts.worked(model, found.etag)
             self._library.install(served)
             self._figures.add(LOADS, (model,))
             log.info("model %s: version %s (seq %d) answers now", model, served.version, served.seq)
@@ -143,21 +147,20 @@ class Watcher:
             log.error("the store cannot be read, what is loaded goes on serving: %s", error)
         self._silent = True
 
-    def _is_due(self, model: str, etag: str) -> bool:
-        last = self._attempts.get(model)
-        if last is None or last.etag != etag:
-            return True
-        return last.failures > 0 and time.monotonic() >= last.not_before
-
     def _champion(self, model: str, content: bytes) -> Served:
         place = self._store.uri(f"{_MODELS}{model}{_POINTER}")
         pointer = self._keyring.unseal_record(Pointer, content, POINTER_TYPE, place)
         self._seen.check(place, pointer)
-        journal = self._journals.setdefault(model, Journal(self._store, model, self._keyring))
+        journal = self._journal(model)
         _check_pointer(pointer, journal.entries(), place)
         served = self._brought(journal, pointer)
         self._seen.note(place, pointer)
         return served
+
+    def _journal(self, model: str) -> Journal:
+        if model not in self._journals:
+            self._journals[model] = Journal(self._store, model, self._keyring)
+        return self._journals[model]
 
     def _brought(self, journal: Journal, pointer: Pointer) -> Served:
         kept = self._library.kept(journal.model, pointer.manifest)
@@ -166,11 +169,7 @@ class Watcher:
         return bring(self._store, journal.model, pointer, journal.get_manifest(pointer.manifest))
 
     def _refuse(self, model: str, etag: str, reason: str) -> None:
-        last = self._attempts.get(model)
-        failures = last.failures if last is not None and last.etag == etag else 0
-        pause = min(2.0**failures, _LONGEST_PAUSE_SECONDS)
-        self._attempts[model] = _Attempt(etag, failures + 1, time.monotonic() + pause)
-        if not failures:
+        if self._attempts.failed(model, etag):
             log.error("model %s: the new champion is refused, what is loaded goes on serving: %s", model, reason)
             self._library.refuse(model, reason)
             self._figures.add(REFUSED, (model,))

@@ -72,14 +72,14 @@ def test_follows_the_pointer_and_keeps_the_last_two_versions(tiny, store, librar
     assert served(library) == [("4", 8), ("3", 6), ("2", 4)]
 
 
-def test_an_unmoved_pointer_costs_one_small_read(tiny, store, library, watcher):
+def test_what_has_not_moved_costs_two_small_reads(tiny, store, library, watcher):
     tiny.publish(store, "numbers", "1", tiny.numbers())
     watcher = Watcher(store, library, ["numbers"])
     watcher.look()
     store.reads.clear()
     found = library.find("numbers")
     watcher.look()
-    assert store.reads == ["models/numbers/aliases/champion.json"]
+    assert store.reads == ["models/numbers/aliases/champion.json", "models/numbers/routing.json"]
     assert library.find("numbers") is found
 
 
