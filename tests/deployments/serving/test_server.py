@@ -192,6 +192,7 @@ def process(folder, *names, **variables):
     log = folder / f"serving-{secrets.token_hex(4)}.log"
     with log.open("wb") as out:
         command = [sys.executable, "-m", "deployments.serving", *names]
+        variables = {"INGOT_SERVING_STATE": str(folder / "state")} | variables
         child = subprocess.Popen(command, env=environment(**variables), stderr=out, stdout=out)
     try:
         end = time.monotonic() + 60
