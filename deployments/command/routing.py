@@ -15,30 +15,38 @@ from tasks.stores.s3 import Store
 
 
 def route_and_show(model: str, canary: str, shadow: str, *, clear: bool, as_json: bool) -> None:
-    """Change what is asked for, and print what stands then.
-
-    Args:
-        model: Its name.
-        canary: `VERSION=WEIGHT`; empty leaves it as it is.
-        shadow: Likewise.
-        clear: Whether what is not named ends.
-        as_json: Whether the last line is one JSON object instead of a sentence.
+    """Change what is asked for, and print what stands then; arguments as `changed`.
 
     Raises:
         InputError: a version was never published, or a share is none.
     """
     connect(read_settings())
-    store = Store.from_environment()
+    routing = changed(Store.from_environment(), model, canary, shadow, clear=clear)
+    if as_json:
+        Console().out(json.dumps({"model": model, **routing.model_dump(mode="json")}), highlight=False)
+    else:
+        Console().print(told(model, routing), markup=False, highlight=False, soft_wrap=True)
+
+
+def changed(store: Store, model: str, canary: str, shadow: str, *, clear: bool) -> Routing:
+    """The routing of a model after a change.
+
+    Args:
+        store: Where it lies.
+        model: Its name.
+        canary: `VERSION=SHARE`; empty leaves it as it is.
+        shadow: Likewise.
+        clear: Whether what is not named ends.
+
+    Raises:
+        InputError: a version was never published, or a share is none.
+    """
     journal, routes = Journal(store, model), Routes(store, model)
     parts: dict[str, Share | None] = {"canary": None, "shadow": None} if clear else {}
     for name, text in (("canary", canary), ("shadow", shadow)):
         if text:
             parts[name] = _share(journal, name, text)
-    routing = routes.change(**parts) if parts else routes.read()
-    if as_json:
-        Console().out(json.dumps({"model": model, **routing.model_dump(mode="json")}), highlight=False)
-    else:
-        Console().print(told(model, routing), markup=False, highlight=False, soft_wrap=True)
+    return routes.change(**parts) if parts else routes.read()
 
 
 def told(model: str, routing: Routing) -> str:

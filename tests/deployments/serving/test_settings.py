@@ -27,6 +27,9 @@ def test_variables_win():
         ("INGOT_POLL_SECONDS", "-1", "'-1', but must be a number"),
         ("INGOT_SERVING_PORT", "80800", "'80800', but must be a whole number from 0 to 65535: unset it for 8080"),
         ("INGOT_SERVING_PORT", "1.5", "'1.5', but must be a whole number"),
+        ("INGOT_SERVING_WORKERS", "0", "'0', but must be a whole number from 1 to 256"),
+        ("INGOT_QUEUE_ROWS", "0", "'0', but must be a whole number"),
+        ("INGOT_SAMPLE_SHARE", "2", "'2', but must be a number from 0 to 1"),
     ],
 )
 def test_refuses_a_value_by_its_name(name, value, words):
