@@ -7,7 +7,7 @@ download can heal; a store that does not answer is asked again at the next poll.
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from deployments.serving.library import Library, Served
@@ -37,6 +37,10 @@ class _Attempt:
     not_before: float = 0.0
 
 
+def _ignore(event: str, **facts: str | int) -> None:
+    """Tells nobody."""
+
+
 class Watcher:
     """Keeps a library in step with a bucket.
 
@@ -44,9 +48,13 @@ class Watcher:
         store: The bucket.
         library: What it installs champions in.
         names: The models to follow; none follows every model that has a champion.
+        tell: Is told of every version that is swapped in or refused, for the audit log.
     """
 
-    def __init__(self, store: Store, library: Library, names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, store: Store, library: Library, names: Sequence[str] = (), tell: Callable[..., None] = _ignore
+    ) -> None:
+        self._tell = tell
         self._store = store
         self._library = library
         self._names = tuple(names)
@@ -113,6 +121,7 @@ class Watcher:
         else:
             self._attempts[model] = _Attempt(found.etag)
             self._library.install(served)
+            self._tell("version_swapped", model=model, version=served.version, seq=served.seq)
             log.info("model %s: version %s (seq %d) answers now", model, served.version, served.seq)
 
     def _lost(self, error: IngotError) -> None:
@@ -151,3 +160,4 @@ class Watcher:
         if not failures:
             log.error("model %s: the new champion is refused, what is loaded goes on serving: %s", model, reason)
             self._library.refuse(model, reason)
+            self._tell("version_refused", model=model, reason=reason[:500])

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from tasks.contracts.errors import ConfigError, UnavailableError
 from tasks.stores.s3 import Store
 
 ROW = {"age": 41, "city": "Oslo", "height": 1.8}
+STATE = tempfile.TemporaryDirectory(prefix="ingot-state-")
 S3_VARIABLES = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION", "INGOT_BUCKET")
 
 
@@ -173,7 +175,8 @@ def environment(**variables):
         "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
         "AWS_REGION": "us-east-1",
     }
-    return kept | fixed | {"INGOT_SERVING_PORT": "0", "INGOT_POLL_SECONDS": "0.05"} | variables
+    ours = {"INGOT_SERVING_PORT": "0", "INGOT_POLL_SECONDS": "0.05", "INGOT_SERVING_STATE": STATE.name}
+    return kept | fixed | ours | variables
 
 
 def ended(*names, **variables):
