@@ -55,9 +55,9 @@ class Settings:
 
 
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where serving keeps its books, as an absolute path."""
+    """Where serving keeps its books."""
     home = environment.get("INGOT_HOME") or ".ingot"
-    return Path(environment.get("INGOT_SERVING_STATE") or Path(home, "serving")).expanduser().absolute()
+    return Path(environment.get("INGOT_SERVING_STATE") or Path(home, "serving")).expanduser()
 
 
 def _switch(environment: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -177,7 +177,7 @@ class Allowances:
                 used = allowance.daily - left + taken
                 _SLOT.pack_into(self._map, allowance.offset, identity, full_at, max(standing, day), used)
         allowance.day, allowance.daily_left = day, taken
-        allowance.daily_retry = now + _RETRY_SECONDS
+        allowance.daily_retry = 0.0 if taken else now + _RETRY_SECONDS
         return taken > 0
 
     def _offsets(self, keys: list[ApiKey]) -> list[int]:
