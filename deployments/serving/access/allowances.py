@@ -37,6 +37,8 @@ _MOST_DAILY_LEASE = 64
 _DAILY_SHARE = 256
 _RETRY_SECONDS = 1.0
 """A spent quota is asked for again so seldom: a worker that ends may have given some back."""
+_BOOT_SECONDS = 10.0
+"""A bucket that is full so much later than it can be was written before the clock began anew."""
 _FREE = bytes(8)
 _HAIR = 1e-9
 
@@ -151,7 +153,7 @@ class Allowances:
         with self._locked():
             identity, full_at, day, used = _SLOT.unpack_from(self._map, allowance.offset)
             missing = (full_at - now) * allowance.rate
-            if not 0 <= missing <= allowance.burst + 1:  # long full; or far ahead, written before the machine's boot
+            if not 0 <= missing <= allowance.burst + _BOOT_SECONDS * allowance.rate:  # long full; or of an earlier boot
                 missing, full_at = 0.0, now
             level = allowance.burst - missing
             taken = min(allowance.lease, math.floor(level + _HAIR))

@@ -47,8 +47,8 @@ def line_of(facts: Mapping[str, Any], previous: str) -> bytes:
     content = {"previous": previous, **facts}
     try:
         return orjson.dumps(content)
-    except TypeError:  # a lone surrogate, which orjson does not write
-        return json.dumps(content).encode()
+    except TypeError:  # a lone surrogate, which is no Unicode
+        return json.dumps(content, ensure_ascii=False).encode(errors="replace")
 
 
 class AuditLog:
