@@ -9,7 +9,8 @@ was and what its digest is, so that a line which somebody cuts short later is no
 
 What such a log shows: every line that was changed, removed, put in or moved, a missing file, and an end that was cut
 off without its `.head`. What it cannot show: that somebody who may write the folder cut off the end together with its
-`.head`, or wrote the whole chain anew. For that, keep the heads that `ingot audit verify` prints somewhere else.
+`.head`, put a line behind the last one of a process that was killed, or wrote the whole chain anew. For that, keep the
+heads that `ingot audit verify` prints somewhere else.
 """
 
 import fcntl
@@ -28,7 +29,7 @@ from tasks.contracts.errors import ConfigError
 
 NO_LINE = "0" * 64
 """What the first line of a chain names."""
-OPENED = "opened"
+OPENED, CLOSED = "opened", "closed"
 MOST_BYTES = 64 * 2**20
 _MOST_SLOTS = 1024
 
@@ -111,6 +112,7 @@ class AuditLog:
 
     def close(self) -> None:
         """Ends the chain for now, and gives the slot free."""
+        self.add({"time": utc(time.time()), "event": CLOSED})
         try:
             self.sync()
         finally:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from deployments.serving.access.audit import NO_LINE, OPENED, files_of
+from deployments.serving.access.audit import CLOSED, NO_LINE, OPENED, files_of
 from tasks.contracts.errors import InputError, IntegrityError
 
 
@@ -62,13 +62,16 @@ def _chain(slot: Path) -> ChainReport:
 
 def _file(path: Path, number: int, state: _State) -> None:
     marked, digest = _mark(path)
-    count = 0
+    count, closed = 0, False
     for count, line in enumerate(_lines(path, state), 1):
         facts = _facts(path, count, line)
         if facts.get("previous") != state.head:
             raise _broken(path, count, "does not follow on the line before: one of the two was changed, or one removed")
         if count == 1:
             _check_opening(path, number, facts, state)
+        elif closed:
+            raise _broken(path, count, "stands behind the end: it was put in")
+        closed = facts.get("event") == CLOSED
         state.head = sha256(line).hexdigest()
         if count == marked and state.head != digest:
             raise _broken(path, count, "is not what the .head says: it was changed")

@@ -175,7 +175,7 @@ def test_what_json_cannot_say_is_written_all_the_same(tmp_path):
     log = AuditLog(tmp_path / "audit")
     log.add({"path": "/\ud800/\x00\n\x7f"})
     log.close()
-    assert verify(tmp_path / "audit")[0].lines == 2
+    assert verify(tmp_path / "audit")[0].lines == 3
 
 
 KILLED = """
