@@ -1,6 +1,7 @@
 """What the commands around access print."""
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,12 +15,17 @@ from rich.table import Table
 
 from deployments.command.outcome import wide_console
 from deployments.local.connection import connect
+from deployments.local.environment import addresses_of, apply
+from deployments.local.ports import LOCALHOST
+from deployments.local.settings import Settings, read_settings
+from deployments.local.stack import running
 from deployments.serving.settings import is_model_name, state_folder
 from tasks.contracts.access import ApiKey, now
 from tasks.contracts.errors import ConfigError
 from tasks.contracts.explain import explain
 from tasks.stores.access import Keys
 from tasks.stores.s3 import Store
+from tasks.stores.s3.folder import SCHEME
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?) ?/ ?(s|sec|second|m|min|minute|h|hour)")
 _PER_SECOND = {"s": 1, "m": 60, "h": 3600}
@@ -159,8 +165,20 @@ def _check(name: str, models: Sequence[str], limits: dict[str, Any]) -> None:
 
 
 def _keys() -> Keys:
-    connect()
+    if not os.environ.get("INGOT_BUCKET", "").startswith(SCHEME):
+        _reach_store(read_settings())
     return Keys(Store.from_environment())
+
+
+def _reach_store(settings: Settings) -> None:
+    """Puts the store's address into the environment, also while the server will not start for want of a key.
+
+    A stack that does not run yet is started on loopback, where its server needs none.
+    """
+    if running(settings) is None:
+        connect(settings.model_copy(update={"serving_host": LOCALHOST}))
+    else:
+        apply(settings, addresses_of(settings), os.environ)
 
 
 def _as_object(key: ApiKey) -> dict[str, Any]:

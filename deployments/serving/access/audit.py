@@ -66,7 +66,7 @@ class AuditLog:
     def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._waiting = bytearray()
-        self._lines = 0
+        self._lines = self._synced = 0
         self._size = 0
         try:
             self._slot, self._lock = _free_slot(folder)
@@ -104,8 +104,11 @@ class AuditLog:
     def sync(self) -> None:
         """Sees to it that the lines survive a loss of power, says so in the head, and turns the page if it is full."""
         self.write()
+        if self._synced == self._lines:
+            return
         os.fdatasync(self._file)
         os.pwrite(self._mark, f"{self._lines:012d} {self._head}\n".encode(), 0)
+        self._synced = self._lines
         if self._size > self._most_bytes:
             self._shut()
             self._open(b"")
@@ -129,7 +132,7 @@ class AuditLog:
         how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(path, how, 0o600)
         self._mark = os.open(path.with_suffix(".head"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._lines = self._size = 0
+        self._lines = self._size = self._synced = 0
         facts: dict[str, Any] = {
             "time": utc(time.time()),
             "event": OPENED,

@@ -15,6 +15,7 @@ from deployments.serving.refusal import Refusal, clipped
 
 _OPEN = frozenset(("/ping", "/health"))
 _OPEN_BELOW = "/v2/health/"
+_LONGEST_TOKEN = 256
 _CHALLENGE = ((b"www-authenticate", b'Basic realm="ingot", charset="UTF-8", Bearer realm="ingot"'),)
 
 
@@ -69,7 +70,7 @@ class Door:
             raise _closed("audit_stuck", "the audit log cannot be written, but must be: see the server's log")
         note.caller = STRANGER
         token = token_of(request.headers)
-        holder = roster.holders.get(hashlib.sha256(token).digest()) if token else None
+        holder = roster.holders.get(hashlib.sha256(token).digest()) if len(token) <= _LONGEST_TOKEN else None
         if holder is None:
             raise self._unknown(request, token)
         note.caller = holder.caller

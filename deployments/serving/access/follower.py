@@ -4,6 +4,7 @@ It has a thread of its own, so that no download of a model, however long, keeps 
 """
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,8 @@ class KeyFollower:
     """Keeps a door in step with the store.
 
     The highest seq ever in force is remembered on disk: neither an older list nor none at all is believed after it,
-    not even by a server that starts anew.
+    not even by a server that starts anew. (One that starts on an empty state folder has seen nothing, and believes any
+    list that is signed.)
 
     Args:
         keys: The list in the store.
@@ -56,6 +58,8 @@ class KeyFollower:
             self._complaint = ""
         except (UnavailableError, InputError) as error:
             self._complain(f"the list of API keys cannot be read, the last one counts on: {error}")
+        except sqlite3.Error as error:
+            self._complain(f"the list of API keys counts, but is not written down, and is tried again: {error}")
         except IntegrityError as error:
             self._complain(f"the list of API keys is refused, the last one counts on: {error}")
 

@@ -1,6 +1,7 @@
 """All of access for one serving process: opened once it is forked, closed when its last request is answered."""
 
 import ipaddress
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from deployments.serving.settings import Settings
 from tasks.contracts.errors import ConfigError
 from tasks.stores.access import Keys
 from tasks.stores.s3 import Store
+
+log = logging.getLogger("ingot.serving")
 
 
 @contextmanager
@@ -46,8 +49,7 @@ def guarded(store: Store, settings: Settings, host: str) -> Iterator[Door]:
             with followed(follower, settings.poll_seconds):
                 yield door
     finally:
-        if audit is not None:
-            audit.close()
+        _shut(audit)
         allowances.close()
 
 
@@ -61,6 +63,14 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _shut(audit: AuditLog | None) -> None:
+    try:
+        if audit is not None:
+            audit.close()
+    except OSError as error:
+        log.error("the end of the audit log could not be written: %s", error)
 
 
 def _refuse_open_door(door: Door, host: str) -> None:

@@ -21,7 +21,6 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("INGOT_BUCKET", f"file://{tmp_path}/bucket")
     monkeypatch.setenv("INGOT_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("INGOT_SERVING_STATE", raising=False)
-    monkeypatch.setattr(books, "connect", lambda: None)
     state = tmp_path / "home" / "serving"
     state.mkdir(parents=True)
     return state
@@ -80,6 +79,18 @@ def test_wrong_options_are_refused_in_one_line_and_nothing_is_made(capsys, argum
     assert words in told
     assert told.count("\n") == 1
     assert Keys(Store.from_environment()).list() == ()
+
+
+def test_a_stack_that_does_not_run_is_started_on_loopback_and_one_that_does_is_left_alone(monkeypatch):
+    monkeypatch.setenv("INGOT_SERVING_HOST", "0.0.0.0")
+    monkeypatch.setenv("INGOT_BUCKET", "ingot")
+    started, applied = [], []
+    monkeypatch.setattr(books, "connect", lambda settings: started.append(settings.serving_host))
+    monkeypatch.setattr(books, "apply", lambda settings, addresses, to: applied.append(addresses.serving_url))
+    for state in (None, object()):
+        monkeypatch.setattr(books, "running", lambda settings, state=state: state)
+        books._reach_store(books.read_settings())
+    assert (started, applied) == (["127.0.0.1"], ["http://0.0.0.0:8080"])
 
 
 def test_a_key_that_does_not_exist_cannot_be_revoked(capsys):

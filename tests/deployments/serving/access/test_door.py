@@ -110,6 +110,14 @@ def test_who_holds_a_token_may_know_what_became_of_it_and_others_hear_nothing(gu
             assert token not in reply.body["error"]["message"]
 
 
+@pytest.mark.parametrize("token", ["x" * 60_000, "ingot_", "\xff\xfe", " "])
+def test_what_cannot_be_a_token_is_unknown_or_missing(guard, keys, asked, token):
+    keys.add("a")
+    with guard() as shut:
+        reply = asked(shut, "GET", "/v2", headers=((b"x-api-key", token.encode("latin-1")),))
+        assert error(reply) == (401, "unknown_key" if token.strip() else "missing_key")
+
+
 def test_a_list_whose_keys_are_all_revoked_opens_nothing(guard, keys, asked):
     keys.revoke(keys.add("a")[0].id)
     with guard() as shut:
