@@ -164,7 +164,7 @@ class Allowances:
         if taken > 0:
             allowance.rate_until = now + LEASE_SECONDS
             return 0.0
-        wait: float = max((1 - level) / allowance.rate, _HAIR)
+        wait: float = max((allowance.lease - level) / allowance.rate, _HAIR)  # a whole lease: a flood takes few locks
         allowance.rate_retry = now + wait
         return wait
 
