@@ -80,7 +80,7 @@ class Books:
     def write(self, *, last: bool = False) -> None:
         """Writes what lies on the pile."""
         try:
-            self._sum_up_strangers()
+            self._sum_up_strangers(last=last)
             if self._audit is not None:
                 self._audit.write()  # what could not be written before: nothing is added to it until it can
             self._work_off()
@@ -150,8 +150,8 @@ class Books:
             self._day = number, utc(moment)[:10]
         return self._day[1]
 
-    def _sum_up_strangers(self) -> None:
-        if self._turned_away and time.monotonic() >= self._turned_after:
+    def _sum_up_strangers(self, *, last: bool) -> None:
+        if self._turned_away and (last or time.monotonic() >= self._turned_after):
             self._turned_after = time.monotonic() + _STRANGERS_SECONDS
             taken, self._turned_away = self._turned_away, {}
             worst = max(taken, key=taken.__getitem__)
