@@ -317,7 +317,7 @@ def test_usage_that_cannot_be_written_now_is_kept(guard, keys, asked, state, mon
     assert [row.requests for row in read_usage(state / DATABASE)] == [1]
 
 
-def test_over_http_64_threads_keep_to_a_quota_and_every_request_is_counted_and_audited(guard, keys, state, tiny):
+def test_over_http_many_clients_keep_to_a_quota_and_every_request_is_counted_and_audited(guard, keys, state, tiny):
     _, token = keys.add("web", daily=300)
     statuses = []
 
