@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from deployments.command import access
+
 app = typer.Typer(
     name="ingot",
     help="Retrain a model, cut it to its budget, publish it and serve it.",
@@ -115,3 +117,8 @@ def serve(
     from deployments.command import stack
 
     stack.serve(names or [], host, port)
+
+
+app.add_typer(access.keys, name="keys")
+app.add_typer(access.audit, name="audit")
+app.command()(access.usage)

@@ -7,6 +7,7 @@ a few threads (ONNX Runtime releases the GIL), so that a slow request never hold
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -14,7 +15,8 @@ from typing import ParamSpec, TypeVar
 from starlette.types import Receive, Scope, Send
 
 from deployments.serving import docs, landing, openapi
-from deployments.serving.exchange import Gone, Reply, Request, error_reply, json_reply, parse_object
+from deployments.serving.access.contract import Access, OpenAccess
+from deployments.serving.exchange import Gone, Note, Reply, Request, error_reply, json_reply, parse_object
 from deployments.serving.library import Library, Served
 from deployments.serving.named_features import read_rows
 from deployments.serving.open_inference import metadata, read_tensors
@@ -41,12 +43,20 @@ class App:
         library: The versions that may answer.
         max_body_bytes: Longest request body.
         version: Of this software, as `/v2` shows it.
+        access: Who may ask, and where it is written down; by default everybody, and nowhere.
     """
 
-    def __init__(self, library: Library, max_body_bytes: int = 16 * 2**20, version: str = "0") -> None:
+    def __init__(
+        self,
+        library: Library,
+        max_body_bytes: int = 16 * 2**20,
+        version: str = "0",
+        access: Access | None = None,
+    ) -> None:
         self._library = library
         self._max_body_bytes = max_body_bytes
         self._version = version
+        self._access = access or OpenAccess()
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="ingot-run")
         self._router = Router[Handler]()
         for method, pattern, handler in self._routes():
@@ -71,12 +81,15 @@ class App:
         """Answers one request; this is the process's edge."""
         if scope["type"] != "http":
             return
+        start = time.perf_counter()
         request = Request.of(scope, receive)
         try:
             reply = await self._reply(request)
         except Gone:
+            self._access.settle(request, None, time.perf_counter() - start)
             return
         await reply.send(send, request.id)
+        self._access.settle(request, reply, time.perf_counter() - start)
 
     def close(self) -> None:
         """Waits for what still runs, and lets the threads go."""
@@ -84,7 +97,7 @@ class App:
 
     async def _reply(self, request: Request) -> Reply:
         try:
-            handler, arguments = self._router.find(request.method, request.path)
+            handler, arguments = self._admitted(request)
             return await handler(request, *arguments)
         except Refusal as error:
             return error_reply(error, request.id)
@@ -94,6 +107,17 @@ class App:
             log.exception("request %s: %s %.200r failed", request.id, request.method, request.path)
             message = f"the server failed: its log tells more under request {request.id}"
             return error_reply(Refusal("internal", message, status=500), request.id)
+
+    def _admitted(self, request: Request) -> tuple[Handler, list[str]]:
+        """The handler, for a caller who may use it; whoever has no key does not learn which paths there are."""
+        try:
+            handler, arguments = self._router.find(request.method, request.path)
+        except Refusal:
+            self._access.admit(request, "")
+            raise
+        request.note.model = arguments[0] if arguments else ""
+        self._access.admit(request, request.note.model)
+        return handler, arguments
 
     async def _landing(self, request: Request) -> Reply:
         return landing.page(self._library.shelves(), self._library.waits_for())
@@ -138,14 +162,18 @@ class App:
         return await self._answer(read_rows, self._library.find(name), request)
 
     async def _answer(self, dialect: Dialect, served: Served, request: Request) -> Reply:
+        request.note.version = served.version
         body = await request.body(self._max_body_bytes)
         if len(body) > _LIGHT_BODY_BYTES:
-            return await self._aside(_whole, dialect, served, body)
+            return await self._aside(_whole, dialect, served, body, request.note)
         question = dialect(served, parse_object(body))
+        request.note.rows = question.rows
+        start = time.perf_counter()
         if question.rows * served.row_seconds > _LIGHT_RUN_SECONDS:
             outputs = await self._aside(run_in_slices, served.session, question.inputs)
         else:
             outputs = run_in_slices(served.session, question.inputs)
+        request.note.run_seconds = time.perf_counter() - start
         return json_reply(question.word(outputs))
 
     async def _aside(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -153,6 +181,10 @@ class App:
         return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
 
 
-def _whole(dialect: Dialect, served: Served, body: bytes) -> Reply:
+def _whole(dialect: Dialect, served: Served, body: bytes, note: Note) -> Reply:
     question = dialect(served, parse_object(body))
-    return json_reply(question.word(run_in_slices(served.session, question.inputs)))
+    note.rows = question.rows
+    start = time.perf_counter()
+    outputs = run_in_slices(served.session, question.inputs)
+    note.run_seconds = time.perf_counter() - start
+    return json_reply(question.word(outputs))

@@ -2,12 +2,13 @@
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from starlette.types import Receive, Scope, Send
 
+from deployments.serving.access.caller import Caller
 from deployments.serving.refusal import Refusal
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -15,6 +16,21 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 class Gone(Exception):  # noqa: N818 - what happened, not whose fault it is
     """The client hung up before its request was whole; there is nobody to answer."""
+
+
+@dataclass(slots=True)
+class Note:
+    """What is learned about a request while it is answered: for the books, never for the answer."""
+
+    caller: Caller | None = None
+    model: str = ""
+    """As the path has it: a client's word."""
+    version: str = ""
+    """Set once a version that is served answers."""
+    rows: int = 0
+    body_bytes: int = 0
+    run_seconds: float = 0.0
+    """What its rows took of the session's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +44,9 @@ class Request:
     receive: Receive
     id: str
     """The client's `X-Request-Id` if it is a short plain word, else a fresh one."""
+    peer: str = ""
+    """The client's address."""
+    note: Note = field(default_factory=Note)
 
     @classmethod
     def of(cls, scope: Scope, receive: Receive) -> "Request":
@@ -35,7 +54,8 @@ class Request:
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
         name = given.decode() if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
-        return cls(scope["method"], scope["path"], headers, receive, name)
+        client = scope.get("client")
+        return cls(scope["method"], scope["path"], headers, receive, name, client[0] if client else "")
 
     async def body(self, limit: int) -> bytes:
         """The whole body.
@@ -71,6 +91,7 @@ class Request:
                 raise _too_large(limit)
             chunks.append(chunk)
             more = message.get("more_body", False)
+        self.note.body_bytes = size
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

@@ -10,6 +10,8 @@ from importlib.metadata import version
 
 import uvicorn
 
+from deployments.serving.access.guard import guarded
+from deployments.serving.access.tls import Tls, read_tls
 from deployments.serving.app import App
 from deployments.serving.library import Library
 from deployments.serving.seen import Seen
@@ -43,17 +45,20 @@ def serve(names: Sequence[str], host: str = "127.0.0.1", port: int = 8080) -> No
     settings = Settings.from_environment()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     log.setLevel(logging.INFO)
+    tls = read_tls(settings.tls_cert, settings.tls_key)
     with listening(host, port) as listener:
         store = Store.from_environment()
         keyring = Keyring.from_environment().verifying()
         _check_access(store)
         library = Library(models)
-        app = App(library, settings.max_body_bytes, version("ingot"))
-        log.info("serving %s on http://%s:%d", ", ".join(models) or "every champion", host, listener.getsockname()[1])
-        watcher = Watcher(store, library, models, seen=Seen(settings.state), keyring=keyring)
-        with watched(watcher, settings.poll_seconds):
-            run(carrier(app), listener)
-        app.close()
+        with guarded(store, settings, host, keyring) as door:
+            app = App(library, settings.max_body_bytes, version("ingot"), door)
+            what, scheme = ", ".join(models) or "every champion", "https" if tls else "http"
+            log.info("serving %s on %s://%s:%d", what, scheme, host, listener.getsockname()[1])
+            watcher = Watcher(store, library, models, seen=Seen(settings.state), keyring=keyring, tell=door.tell)
+            with watched(watcher, settings.poll_seconds):
+                run(carrier(app, tls), listener)
+            app.close()
 
 
 @contextmanager
@@ -92,7 +97,7 @@ def watched(watcher: Watcher, poll_seconds: float) -> Iterator[None]:
         thread.join(timeout=2)
 
 
-def carrier(app: App) -> uvicorn.Server:
+def carrier(app: App, tls: Tls | None = None) -> uvicorn.Server:
     """The uvicorn that carries an app, without what it would add: logs of its own, a `Server` header, websockets."""
     config = uvicorn.Config(
         app,
@@ -104,6 +109,8 @@ def carrier(app: App) -> uvicorn.Server:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=str(tls.key) if tls else None,
     )
     return uvicorn.Server(config)
 

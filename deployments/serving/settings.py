@@ -24,7 +24,15 @@ class Settings:
     port: int = 8080
     """INGOT_SERVING_PORT; 0 takes a free one."""
     state: Path = Path(".ingot/serving")
-    """INGOT_SERVING_STATE: what must outlive the process; by default `serving` in INGOT_HOME."""
+    """INGOT_SERVING_STATE: usage, audit log, allowances, pointers seen; by default `serving` in INGOT_HOME."""
+    anonymous: bool = False
+    """INGOT_SERVING_ANONYMOUS: a server without API keys answers everybody, also beyond loopback."""
+    audit: bool = True
+    """INGOT_AUDIT: whether requests that need a key are written down."""
+    tls_cert: str = ""
+    """INGOT_TLS_CERT: a certificate chain in PEM."""
+    tls_key: str = ""
+    """INGOT_TLS_KEY: its private key in PEM, without a password."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -38,10 +46,25 @@ class Settings:
             poll_seconds=_number(environment, "INGOT_POLL_SECONDS", cls.poll_seconds, 0.01, 3600),
             host=environment.get("INGOT_SERVING_HOST") or cls.host,
             port=int(_number(environment, "INGOT_SERVING_PORT", cls.port, 0, 65535)),
-            state=Path(
-                environment.get("INGOT_SERVING_STATE") or Path(environment.get("INGOT_HOME") or ".ingot") / "serving"
-            ),
+            state=state_folder(environment),
+            anonymous=_switch(environment, "INGOT_SERVING_ANONYMOUS", default=cls.anonymous),
+            audit=_switch(environment, "INGOT_AUDIT", default=cls.audit),
+            tls_cert=environment.get("INGOT_TLS_CERT", ""),
+            tls_key=environment.get("INGOT_TLS_KEY", ""),
         )
+
+
+def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where serving keeps its books."""
+    home = environment.get("INGOT_HOME") or ".ingot"
+    return Path(environment.get("INGOT_SERVING_STATE") or Path(home, "serving")).expanduser()
+
+
+def _switch(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = environment.get(name) or str(int(default))
+    if text not in ("0", "1"):
+        raise ConfigError(f"{name} is {text!r}, but must be 0 or 1: unset it for {int(default)}")
+    return text == "1"
 
 
 def _number(environment: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:

@@ -7,7 +7,7 @@ download can heal; a store that does not answer is asked again at the next poll.
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -39,6 +39,10 @@ class _Attempt:
     not_before: float = 0.0
 
 
+def _ignore(event: str, **facts: str | int) -> None:
+    """Tells nobody."""
+
+
 class Watcher:
     """Keeps a library in step with a bucket.
 
@@ -48,6 +52,7 @@ class Watcher:
         names: The models to follow; none follows every model that has a champion.
         seen: Which pointers were verified before, also by earlier processes; by default this watcher's alone.
         keyring: Whose signatures count; by default what the environment says.
+        tell: Is told of every version that is swapped in or refused, for the audit log.
     """
 
     def __init__(
@@ -58,7 +63,9 @@ class Watcher:
         *,
         seen: Seen | None = None,
         keyring: Keyring | None = None,
+        tell: Callable[..., None] = _ignore,
     ) -> None:
+        self._tell = tell
         self._store = store
         self._library = library
         self._seen = seen or Seen()
@@ -128,6 +135,7 @@ class Watcher:
         else:
             self._attempts[model] = _Attempt(found.etag)
             self._library.install(served)
+            self._tell("version_swapped", model=model, version=served.version, seq=served.seq)
             log.info("model %s: version %s (seq %d) answers now", model, served.version, served.seq)
 
     def _lost(self, error: IngotError) -> None:
@@ -165,6 +173,7 @@ class Watcher:
         if not failures:
             log.error("model %s: the new champion is refused, what is loaded goes on serving: %s", model, reason)
             self._library.refuse(model, reason)
+            self._tell("version_refused", model=model, reason=reason[:500])
 
 
 def _check_pointer(pointer: Pointer, entries: Sequence[JournalEntry], place: str) -> None:
