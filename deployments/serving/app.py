@@ -7,6 +7,7 @@ a few threads (ONNX Runtime releases the GIL), so that a slow request never hold
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -16,11 +17,13 @@ from starlette.types import Receive, Scope, Send
 from deployments.serving import docs, landing, openapi
 from deployments.serving.exchange import Gone, Reply, Request, error_reply, json_reply, parse_object
 from deployments.serving.library import Library, Served
+from deployments.serving.live import Live
 from deployments.serving.named_features import read_rows
 from deployments.serving.open_inference import metadata, read_tensors
 from deployments.serving.question import Dialect
 from deployments.serving.refusal import Refusal
 from deployments.serving.router import Router
+from deployments.serving.status import status
 from tasks.runtime.slices import run_in_slices
 
 log = logging.getLogger("ingot.serving")
@@ -47,6 +50,7 @@ class App:
         self._library = library
         self._max_body_bytes = max_body_bytes
         self._version = version
+        self._last_minute = Live()
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="ingot-run")
         self._router = Router[Handler]()
         for method, pattern, handler in self._routes():
@@ -56,6 +60,7 @@ class App:
         model, version = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
         return [
             ("GET", "/", self._landing),
+            ("GET", "/status.json", self._status),
             ("GET", "/docs", self._docs),
             ("GET", "/openapi.json", self._openapi),
             ("GET", "/v2", self._server),
@@ -96,7 +101,10 @@ class App:
             return error_reply(Refusal("internal", message, status=500), request.id)
 
     async def _landing(self, request: Request) -> Reply:
-        return landing.page(self._library.shelves(), self._library.waits_for())
+        return await self._aside(landing.page, self._library.shelves(), self._library.waits_for(), self._last_minute)
+
+    async def _status(self, request: Request) -> Reply:
+        return json_reply(status(self._library.shelves(), self._library.waits_for(), self._last_minute))
 
     async def _docs(self, request: Request) -> Reply:
         return docs.page(await self._document())
@@ -138,6 +146,21 @@ class App:
         return await self._answer(read_rows, self._library.find(name), request)
 
     async def _answer(self, dialect: Dialect, served: Served, request: Request) -> Reply:
+        start, code = time.perf_counter(), 500
+        try:
+            reply = await self._answered(dialect, served, request)
+            code = reply.status
+            return reply
+        except Refusal as error:
+            code = error.status
+            raise
+        except Gone:
+            code = 499  # as nginx counts those who left before their answer
+            raise
+        finally:
+            self._last_minute.record(served.model, time.perf_counter() - start, code)
+
+    async def _answered(self, dialect: Dialect, served: Served, request: Request) -> Reply:
         body = await request.body(self._max_body_bytes)
         if len(body) > _LIGHT_BODY_BYTES:
             return await self._aside(_whole, dialect, served, body)

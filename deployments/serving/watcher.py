@@ -130,6 +130,7 @@ class Watcher:
         place = self._store.uri(f"{_MODELS}{model}{_POINTER}")
         pointer = unseal_record(Pointer, content, POINTER_TYPE, place)
         self._refuse_older(model, pointer)
+        self._library.note_journal(model, Journal(self._store, model).entries())
         kept = self._library.kept(model, pointer.manifest)
         if kept is not None:
             return replace(kept, version=pointer.version, seq=pointer.seq)
