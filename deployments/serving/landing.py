@@ -37,7 +37,7 @@ def page(shelves: Sequence[tuple[str, Shelf]], waits_for: Sequence[str], live: L
 def _contents(shelves: Sequence[tuple[str, Shelf]]) -> str:
     if len(shelves) < 2:
         return ""
-    links = "".join(f'<li><a href="#{escape(name)}">{escape(name)}</a></li>' for name, _ in shelves)
+    links = "".join(f'<li><a href="/#{escape(name)}">{escape(name)}</a></li>' for name, _ in shelves)
     return f'<nav aria-label="Models"><ul class="contents">{links}</ul></nav>'
 
 
