@@ -130,7 +130,10 @@ def _entry(entry: JournalEntry) -> str:
 
 def _rest(served: Served) -> str:
     name, manifest = escape(served.model), served.manifest
-    figures = {key: f"{value:.4g}" for key, value in sorted(manifest.metrics.items())}
+    figures = {
+        key: f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
+        for key, value in sorted(manifest.metrics.items())
+    }
     lineage = {
         "manifest": served.manifest_sha256,
         **{key.replace("_", " "): str(value) for key, value in manifest.lineage.model_dump().items() if value != ""},

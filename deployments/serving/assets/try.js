@@ -50,6 +50,10 @@
       pen.moveTo(from.x, from.y);
       pen.lineTo(to.x, to.y);
       pen.stroke();
+      pen.fillStyle = "#fff";
+      pen.beginPath(); // a line of no length leaves no mark
+      pen.arc(to.x, to.y, pen_width / 2, 0, 2 * Math.PI);
+      pen.fill();
       show();
     };
     const at = (event) => {
