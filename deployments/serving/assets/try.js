@@ -218,6 +218,7 @@
       if (!source.complain(where.replace(/^inputs\[0\]\.?/, ""), message)) error.textContent = message;
     };
     error.textContent = "";
+    place.setAttribute("aria-busy", "true"); // what stands there is of the question before
     try {
       const body = JSON.stringify({ inputs: [source.row()] });
       const headers = { "Content-Type": "application/json" };
@@ -226,12 +227,15 @@
       const value = await reply.json();
       const took = performance.now() - start;
       if (reply.ok) return answered(place, value, took);
+      place.replaceChildren();
       complain(value.error.field, value.error.message);
     } catch (problem) {
+      place.replaceChildren();
       if (Array.isArray(problem)) complain(problem[0].dataset.key, problem[1]);
       else error.textContent = `The request failed: ${problem.message}`;
+    } finally {
+      place.setAttribute("aria-busy", "false");
     }
-    place.replaceChildren();
   };
 
   for (const form of document.querySelectorAll("form[data-try]")) {

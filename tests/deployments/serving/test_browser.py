@@ -76,7 +76,7 @@ def test_the_status_page_leads_to_the_docs_of_a_model(visit):
 def answer(page, name):
     part = section(page, name)
     part.get_by_role("button", name="Ask").click()
-    part.get_by_text("Answered by version 1").wait_for(timeout=5000)
+    part.locator('.answer[aria-busy="false"]').get_by_text("Answered by version 1").wait_for(timeout=5000)
     return part.locator(".said").inner_text()
 
 
