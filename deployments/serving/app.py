@@ -18,15 +18,19 @@ from deployments.serving import docs, landing, openapi
 from deployments.serving.access.contract import Access, OpenAccess
 from deployments.serving.exchange import Gone, Note, Reply, Request, error_reply, json_reply, parse_object
 from deployments.serving.library import Library, Served
+from deployments.serving.live import Live
 from deployments.serving.named_features import read_rows
 from deployments.serving.open_inference import metadata, read_tensors
 from deployments.serving.question import Dialect
 from deployments.serving.refusal import Refusal
 from deployments.serving.router import Router
+from deployments.serving.status import status
 from tasks.runtime.slices import run_in_slices
 
 log = logging.getLogger("ingot.serving")
 
+_GONE = 499
+"""As nginx counts those who left before their answer."""
 _LIGHT_BODY_BYTES = 16 * 1024
 _LIGHT_RUN_SECONDS = 0.001
 """A hop to a thread and back costs about 0.1 ms: below ten times that, it is not worth it."""
@@ -57,6 +61,7 @@ class App:
         self._max_body_bytes = max_body_bytes
         self._version = version
         self._access = access or OpenAccess()
+        self._last_minute = Live()
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="ingot-run")
         self._router = Router[Handler]()
         for method, pattern, handler in self._routes():
@@ -66,6 +71,7 @@ class App:
         model, version = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
         return [
             ("GET", "/", self._landing),
+            ("GET", "/status.json", self._status),
             ("GET", "/docs", self._docs),
             ("GET", "/openapi.json", self._openapi),
             ("GET", "/v2", self._server),
@@ -86,10 +92,16 @@ class App:
         try:
             reply = await self._reply(request)
         except Gone:
-            self._access.settle(request, None, time.perf_counter() - start)
+            self._settle(request, None, start)
             return
         await reply.send(send, request.id)
-        self._access.settle(request, reply, time.perf_counter() - start)
+        self._settle(request, reply, start)
+
+    def _settle(self, request: Request, reply: Reply | None, start: float) -> None:
+        seconds = time.perf_counter() - start
+        self._access.settle(request, reply, seconds)
+        if request.note.version:
+            self._last_minute.record(request.note.model, seconds, reply.status if reply else _GONE)
 
     def close(self) -> None:
         """Waits for what still runs, and lets the threads go."""
@@ -120,7 +132,10 @@ class App:
         return handler, arguments
 
     async def _landing(self, request: Request) -> Reply:
-        return landing.page(self._library.shelves(), self._library.waits_for())
+        return await self._aside(landing.page, self._library.shelves(), self._library.waits_for(), self._last_minute)
+
+    async def _status(self, request: Request) -> Reply:
+        return json_reply(status(self._library.shelves(), self._library.waits_for(), self._last_minute))
 
     async def _docs(self, request: Request) -> Reply:
         return docs.page(await self._document())

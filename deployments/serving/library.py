@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 from deployments.serving.refusal import Refusal, clipped
 from tasks.contracts.errors import unknown_name
-from tasks.contracts.manifest import Manifest
+from tasks.contracts.manifest import JournalEntry, Manifest
 from tasks.runtime.session import Session
 
 _EARLIER_KEPT = 2
+_ENTRIES_KEPT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Served:
     """What one row costs, measured while warming: decides whether a run leaves the event loop."""
     expires: str = ""
     """Until when the pointer to it may be believed; what answers goes on answering after that."""
+    card: str = ""
+    """Its README.md, in Markdown; empty if there is none that can be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Shelf:
     refused: int = 0
     """Versions that were found bad since the process started."""
     last_refusal: str = ""
+    journal: tuple[JournalEntry, ...] = ()
+    """The newest entries as they stood when its pointer was last followed, oldest first."""
 
 
 class Library:
@@ -122,6 +127,11 @@ class Library:
         """Notes that a version was found bad; whatever answered before goes on answering."""
         shelf = self._shelves.get(model, Shelf())
         self._put(model, replace(shelf, refused=shelf.refused + 1, last_refusal=reason))
+
+    def note_journal(self, model: str, entries: Sequence[JournalEntry]) -> None:
+        """Keeps the newest entries of a model's journal, for people to look at."""
+        shelf = self._shelves.get(model, Shelf())
+        self._put(model, replace(shelf, journal=tuple(entries[-_ENTRIES_KEPT:])))
 
     def _put(self, model: str, shelf: Shelf) -> None:
         self._shelves = {**self._shelves, model: shelf}

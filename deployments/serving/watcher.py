@@ -154,7 +154,9 @@ class Watcher:
         pointer = self._keyring.unseal_record(Pointer, content, POINTER_TYPE, place)
         self._seen.check(place, pointer)
         journal = self._journals.setdefault(model, Journal(self._store, model, self._keyring))
-        _check_pointer(pointer, journal.entries(), place)
+        entries = journal.entries()
+        self._library.note_journal(model, entries)
+        _check_pointer(pointer, entries, place)
         served = self._brought(journal, pointer)
         self._seen.note(place, pointer)
         return served
