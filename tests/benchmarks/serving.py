@@ -43,7 +43,6 @@ CONNECTIONS, ROUNDS, STARTS = 64, 1, 1
 WARM_SECONDS, ROUND_SECONDS = 2.0, 6.0
 IN_PROCESS = "in-process"
 BINARY = "ingot binary"
-COMMAND = [sys.executable, "-c", "from deployments.command import main; main()"]
 
 
 @dataclass
@@ -115,7 +114,7 @@ def prepared(
     ours = {"PYTHONPATH": str(ROOT), "INGOT_BUCKET": f"file://{folder}/store", **features.serving(keys)}
     store = Store.from_environment(ours["INGOT_BUCKET"])
     make_champion(store, NAME, publish(store, NAME, "1", made, rows[:3]))
-    return ours, features.api_key(COMMAND, {**os.environ, **ours, **keys})
+    return ours, features.api_key({**os.environ, **ours, **keys})
 
 
 def started(server: Server, folder: Path, environment: Mapping[str, str]) -> tuple[Running, float]:

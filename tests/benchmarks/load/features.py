@@ -1,10 +1,14 @@
 """All that the serving process does when it is taken seriously, turned on: keys that sign, API keys, audit, metrics."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+COMMAND = [sys.executable, "-c", "from deployments.command import main; main()"]
+"""`ingot`, whatever is on the PATH."""
 
 
 def signing(place: Path) -> dict[str, str]:
@@ -22,14 +26,13 @@ def serving(environment: dict[str, str]) -> dict[str, str]:
     return {**environment, "INGOT_SIGNING_KEY": ""}
 
 
-def api_key(command: list[str], environment: dict[str, str]) -> tuple[tuple[str, str], ...]:
+def api_key(environment: dict[str, str]) -> tuple[tuple[str, str], ...]:
     """The headers of a client that has an API key without tight limits; none where keys do not exist yet.
 
     Args:
-        command: `ingot`, as it is called here.
         environment: Whole, with the bucket in it.
     """
-    add = [*command, "keys", "add", "--model", "*", "--rate", "1000000/s"]
+    add = [*COMMAND, "keys", "add", "--model", "*", "--rate", "1000000/s"]
     made = subprocess.run(add, env=environment, capture_output=True, text=True, check=False)
     words = made.stdout.split()
     return (("Authorization", f"Bearer {words[-1]}"),) if made.returncode == 0 and words else ()

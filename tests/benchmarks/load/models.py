@@ -22,7 +22,7 @@ LAYERS = (784, 256, 128, 10)
 
 
 def mlp(seed: int = 0) -> tuple[Schema, bytes]:
-    """784-256-128-10 in fp32 with random weights, for speed needs no training: `features` to `label`, `probabilities`."""
+    """784-256-128-10 in fp32 with random weights (speed needs no training): `features` to `label`, `probabilities`."""
     made = np.random.default_rng(seed)
     nodes, constants, last = [], [("labels", np.arange(LAYERS[-1], dtype=np.int64))], "features"
     for index, (wide, narrow) in enumerate(pairwise(LAYERS)):
