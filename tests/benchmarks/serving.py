@@ -122,7 +122,7 @@ def started(server: Server, folder: Path, environment: Mapping[str, str]) -> tup
     seconds, python = [], server.python()
     for attempt in range(STARTS):
         port = free_port()
-        more = {"INGOT_SERVING_PORT": str(port)} if server is INGOT else {}
+        more = {"PATH": f"{python.parent}:{os.environ['PATH']}", "INGOT_SERVING_PORT": str(port)}
         running = Running(
             server.command(python, folder, port),
             ready=server.ready,
