@@ -227,10 +227,10 @@ def verdicts(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ours, lines = figures.get("ingot"), []
     if ours is None:
         return lines
-    for name, bar in (("mlserver", 8), ("mlflow", 20), ("fastapi", None)):
+    for name, bar in (("mlserver", 8), ("mlserver-stock", 8), ("mlflow", 20), ("fastapi", None)):
         if name in figures:
             lines.append(bound(f"CPU of {name} over ours", figures[name]["cpu_ms"] / ours["cpu_ms"], least=bar))
-    for name, bar in (("mlserver", 6), ("mlflow", None), ("fastapi", None)):
+    for name, bar in (("mlserver", 6), ("mlserver-stock", 6), ("mlflow", None), ("fastapi", None)):
         if name in figures:
             lines.append(bound(f"our requests a second over {name}", ours["rate"] / figures[name]["rate"], least=bar))
     share = ours["rate"] / figures[IN_PROCESS]["rate"]

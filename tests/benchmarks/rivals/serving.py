@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from load.clients import Ask
+from load.machine import free_port
 
 from rivals.environment import python_of
 
@@ -69,15 +70,20 @@ def _ingot(python: Path, folder: Path, port: int) -> list[str]:
     return [str(python), "-m", "deployments.serving", NAME]
 
 
-def _mlserver(python: Path, folder: Path, port: int) -> list[str]:
-    """No pool of workers, which would pickle every request to another process; no gzip, no log of accesses."""
-    settings = {"host": "127.0.0.1", "http_port": port, "grpc_port": port + 1, "metrics_port": port + 2}
-    settings |= {"debug": False, "parallel_workers": 0, "gzip_enabled": False}
+def _stock_mlserver(python: Path, folder: Path, port: int, **more: Any) -> list[str]:
+    """As it comes: a pool of one worker that every request is pickled to."""
+    ports = {"http_port": port, "grpc_port": free_port(), "metrics_port": free_port()}
+    settings = {"host": "127.0.0.1", **ports, **more}
     model = {"name": NAME, "implementation": "mlserver_runtime.Onnx", "parameters": {"uri": str(folder / "model.onnx")}}
     (folder / "settings.json").write_text(json.dumps(settings))
     (folder / "model-settings.json").write_text(json.dumps(model))
     (folder / "mlserver_runtime.py").write_text((HERE / "mlserver_runtime.py").read_text())
     return [str(python.parent / "mlserver"), "start", str(folder)]
+
+
+def _mlserver(python: Path, folder: Path, port: int) -> list[str]:
+    """The fastest we know: no pool, no gzip, nothing logged."""
+    return _stock_mlserver(python, folder, port, debug=False, parallel_workers=0, gzip_enabled=False)
 
 
 def _mlflow(python: Path, folder: Path, port: int) -> list[str]:
@@ -115,6 +121,12 @@ MLSERVER = Server(
     '"data":[{}]',
     _output,
 )
+STOCK_MLSERVER = replace(
+    MLSERVER,
+    name="mlserver-stock",
+    requirements=("mlserver==1.7.1 onnxruntime==1.31.1 fastapi==0.115.14 pydantic==2.14.4 uvicorn==0.54.0",),
+    command=_stock_mlserver,
+)
 MLFLOW = Server(
     "mlflow",
     (
@@ -138,4 +150,4 @@ FASTAPI = Server(
     '"label":[{}]',
     lambda answer: answer["label"][0],
 )
-SERVERS: Sequence[Server] = (INGOT, MLSERVER, MLFLOW, FASTAPI)
+SERVERS: Sequence[Server] = (INGOT, MLSERVER, STOCK_MLSERVER, MLFLOW, FASTAPI)
