@@ -124,7 +124,8 @@ MLSERVER = Server(
 STOCK_MLSERVER = replace(
     MLSERVER,
     name="mlserver-stock",
-    requirements=("mlserver==1.7.1 onnxruntime==1.31.1 fastapi==0.115.14 pydantic==2.14.4 uvicorn==0.54.0",),
+    # Its pool finds no event loop under uvloop 0.22 and later.
+    requirements=(MLSERVER.requirements[0].replace("httptools==0.9.0", "uvloop==0.21.0"),),
     command=_stock_mlserver,
 )
 MLFLOW = Server(
