@@ -96,8 +96,8 @@ def run(workers: int) -> dict[str, Any]:
         folder = Path(place)
         keys = features.signing(folder)
         os.environ.update(keys)
-        ours = {"PYTHONPATH": str(ROOT), "INGOT_BUCKET": f"file://{folder}/store", **features.serving(keys)}
-        headers = features.api_key({**os.environ, **ours, **keys})
+        ours = {"PYTHONPATH": str(ROOT), "INGOT_BUCKET": f"file://{folder}/store", **features.serving(keys, folder)}
+        headers = features.api_key(NAME, {**os.environ, **ours, **keys})
         store = Store.from_environment(ours["INGOT_BUCKET"])
         golden = np.array(ROWS[:2], np.float32)
         versions = sorted({move.version for move in moves}, key=int)

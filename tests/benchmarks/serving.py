@@ -80,7 +80,7 @@ def main(names: Sequence[str]) -> None:
             asks = [server.ask(row, label, headers) for row, label in zip(rows, labels, strict=True)]
             check(server, running.port, asks[0], labels[0])
             contenders[server.name] = Contender(running, asks)
-            if server is INGOT and speaks_binary(running.port):
+            if server is INGOT and speaks_binary(running.port, headers):
                 asks = [binary(row, label, headers) for row, label in zip(rows, labels, strict=True)]
                 contenders[BINARY] = Contender(running, asks)
         in_process = rounds(contenders, graph, rows[:1])
@@ -111,10 +111,10 @@ def prepared(
         return {"MODEL": str(folder / "model.onnx"), "MLFLOW_DISABLE_TELEMETRY": "true"}, ()
     keys = features.signing(folder)
     os.environ.update(keys)
-    ours = {"PYTHONPATH": str(ROOT), "INGOT_BUCKET": f"file://{folder}/store", **features.serving(keys)}
+    ours = {"PYTHONPATH": str(ROOT), "INGOT_BUCKET": f"file://{folder}/store", **features.serving(keys, folder)}
     store = Store.from_environment(ours["INGOT_BUCKET"])
     make_champion(store, NAME, publish(store, NAME, "1", made, rows[:3]))
-    return ours, features.api_key({**os.environ, **ours, **keys})
+    return ours, features.api_key(NAME, {**os.environ, **ours, **keys})
 
 
 def started(server: Server, folder: Path, environment: Mapping[str, str]) -> tuple[Running, float]:
@@ -148,9 +148,10 @@ def check(server: Server, port: int, ask: Ask, label: int) -> None:
         sys.exit(f"{server.name} answers {text[:300]!r}, but must say {label}")
 
 
-def speaks_binary(port: int) -> bool:
+def speaks_binary(port: int, headers: tuple[tuple[str, str], ...]) -> bool:
     """Whether the server says that it takes binary tensors."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2") as answer:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v2", headers=dict(headers))
+    with urllib.request.urlopen(request) as answer:
         return "binary_tensor_data" in json.load(answer)["extensions"]
 
 
