@@ -39,7 +39,7 @@ from load.models import make_champion, mlp, publish
 from rivals.serving import INGOT, NAME, ROOT, SERVERS, Server
 
 RESULTS = Path(__file__).parent / "results" / "serving.json"
-CONNECTIONS, ROUNDS, STARTS = 64, 1, 1
+CONNECTIONS, ROUNDS, STARTS = 64, 5, 3
 WARM_SECONDS, ROUND_SECONDS = 2.0, 6.0
 IN_PROCESS = "in-process"
 BINARY = "ingot binary"
