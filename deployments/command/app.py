@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from deployments.command import access
+
 app = typer.Typer(
     name="ingot",
     help="Retrain a model, cut it to its budget, publish it and serve it.",
@@ -131,3 +133,8 @@ def route(
     from deployments.command.routing import route_and_show
 
     route_and_show(name, canary, shadow, clear=clear, as_json=as_json)
+
+
+app.add_typer(access.keys, name="keys")
+app.add_typer(access.audit, name="audit")
+app.command()(access.usage)

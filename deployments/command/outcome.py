@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.local.home import Home
+from deployments.local.serving import curl_options
 from deployments.serving.named_features import keys_of
 from tasks.contracts.artifacts import Measurement, ModelVersion
 from tasks.contracts.manifest import Manifest
@@ -88,7 +89,7 @@ def write_example(home: Home, model: str, body: dict[str, Any]) -> Path:
 def curl(serving_url: str, model: str, example: Path) -> str:
     """The request as a line to paste."""
     shown = example.relative_to(Path.cwd()) if example.is_relative_to(Path.cwd()) else example
-    return f"curl -s {serving_url}/predict/{model} -H 'Content-Type: application/json' -d @{shown}"
+    return f"curl -s{curl_options()} {serving_url}/predict/{model} -H 'Content-Type: application/json' -d @{shown}"
 
 
 def _row(candidate: Measurement) -> tuple[str, ...]:

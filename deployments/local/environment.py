@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from deployments.local.credentials import load_or_create, make_signing_key
 from deployments.local.ports import LOCALHOST
+from deployments.local.serving import scheme
 from deployments.local.settings import Settings
 from deployments.local.state import Addresses
 from tasks.stores.signing import SIGNING_KEY, TRUSTED_KEYS
@@ -26,7 +27,7 @@ def addresses_of(settings: Settings) -> Addresses:
         mlflow_tracking_uri=settings.mlflow_tracking_uri or f"http://{LOCALHOST}:{settings.mlflow_port}",
         s3_endpoint_url=settings.s3_endpoint_url or f"http://{LOCALHOST}:{settings.s3_port}",
         bucket=settings.bucket,
-        serving_url=f"http://{settings.serving_host}:{settings.serving_port}",
+        serving_url=f"{scheme()}://{settings.serving_host}:{settings.serving_port}",
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from deployments.local.environment import WORK_POOL
+from deployments.local.serving import scheme, trust
 from deployments.local.state import Addresses, PartName
 from tasks.contracts.errors import IngotError
 
@@ -32,7 +33,7 @@ def problem_of(part: PartName, addresses: Addresses, since: float = 0.0) -> str:
         "prefect": lambda: _get(f"{addresses.prefect_api_url}/health"),
         "mlflow": lambda: _mlflow(addresses.mlflow_tracking_uri),
         "worker": lambda: _worker(addresses.prefect_api_url, since),
-        "serving": lambda: _get(f"{addresses.serving_url}/v2/health/live"),
+        "serving": lambda: _get(f"{addresses.serving_url}/v2/health/live", _serving_client()),
     }
     try:
         return checks[part]()
@@ -62,8 +63,13 @@ def _client() -> httpx.Client:
     return httpx.Client(timeout=TIMEOUT_SECONDS)
 
 
-def _get(url: str) -> str:
-    answer = _client().get(url)
+@lru_cache(maxsize=1)
+def _serving_client() -> httpx.Client:
+    return httpx.Client(timeout=TIMEOUT_SECONDS, verify=trust()) if scheme() == "https" else _client()
+
+
+def _get(url: str, client: httpx.Client | None = None) -> str:
+    answer = (client or _client()).get(url)
     return "" if answer.is_success else f"{url} answered {answer.status_code}"
 
 

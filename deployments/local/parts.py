@@ -11,6 +11,7 @@ from deployments.local import worker
 from deployments.local.environment import REGION, WORK_POOL, addresses_of, apply
 from deployments.local.ports import LOCALHOST
 from deployments.local.root import ROOT_VARIABLE
+from deployments.local.serving import scheme
 from deployments.local.settings import Settings
 from deployments.local.state import PartName
 from tasks.contracts.errors import UnavailableError
@@ -150,6 +151,6 @@ def _worker(_: Settings, environment: dict[str, str]) -> Part:
 
 
 def _serving(settings: Settings, environment: dict[str, str]) -> Part:
-    address = f"http://{settings.serving_host}:{settings.serving_port}"
+    address = f"{scheme()}://{settings.serving_host}:{settings.serving_port}"
     command = (sys.executable, "-m", "deployments.serving")
     return Part("serving", address, command, environment, needs=environment.get("AWS_ENDPOINT_URL", ""))

@@ -12,10 +12,12 @@ from collections.abc import Awaitable, Callable
 from starlette.types import Receive, Scope, Send
 
 from deployments.serving import docs, landing, openapi
+from deployments.serving.access.contract import Access, OpenAccess
 from deployments.serving.engine import Engine
 from deployments.serving.exchange import Gone, Reply, Request, error_reply, json_reply, parse_object
 from deployments.serving.figures import IN_FLIGHT, QUEUED, Figures
 from deployments.serving.library import Library, Served
+from deployments.serving.live import Live
 from deployments.serving.metrics import Metrics, measure_models
 from deployments.serving.named_features import read_rows
 from deployments.serving.open_inference import metadata, read_tensors
@@ -25,9 +27,12 @@ from deployments.serving.router import Router
 from deployments.serving.samples import Samples
 from deployments.serving.settings import DEFAULTS, Settings
 from deployments.serving.shadow import Shadow
+from deployments.serving.status import status
 
 log = logging.getLogger("ingot.serving")
 
+_GONE = 499
+"""As nginx counts those who left before their answer."""
 _LAST = ((b"connection", b"close"),)
 _LIGHT_BODY_BYTES = 16 * 1024
 _LIGHT_ROWS = 64
@@ -43,6 +48,7 @@ class App:
         library: The versions that may answer.
         max_body_bytes: Longest request body.
         version: Of this software, as `/v2` shows it.
+        access: Who may ask, and where it is written down; by default everybody, and nowhere.
         figures: Where requests are counted; empty ones of its own if not given.
         samples: Where a share of what is asked is kept.
         settings: What else may be set.
@@ -53,6 +59,7 @@ class App:
         library: Library,
         max_body_bytes: int = 16 * 2**20,
         version: str = "0",
+        access: Access | None = None,
         *,
         figures: Figures | None = None,
         samples: Samples | None = None,
@@ -61,6 +68,8 @@ class App:
         self._library = library
         self._max_body_bytes = max_body_bytes
         self._version = version
+        self._access = access or OpenAccess()
+        self._last_minute = Live()
         self._figures = figures or Figures()
         self._engine = Engine(self._figures, settings.queue_rows)
         self._shadow = Shadow(self._figures)
@@ -80,6 +89,7 @@ class App:
         model, version = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
         return [
             ("GET", "/", self._landing),
+            ("GET", "/status.json", self._status),
             ("GET", "/docs", self._docs),
             ("GET", "/openapi.json", self._openapi),
             ("GET", "/metrics", self._metrics),
@@ -101,14 +111,23 @@ class App:
         self._in_flight += 1
         try:
             reply = await self._reply(request)
-            await reply.send(send, request.id, (*request.trace.headers(), *(_LAST if self.ending else ())))
+            await reply.send(send, request.id, (*request.note.headers(), *(_LAST if self.ending else ())))
         except Gone:
+            self._settle(request, None, start)
             return
         finally:
             self._in_flight -= 1
-        self._figures.answered(request.trace, reply.status, time.perf_counter() - start)
-        if request.trace.asked is not None:
-            self._afterwards(*request.trace.asked)
+        self._settle(request, reply, start)
+        if request.note.asked is not None:
+            self._afterwards(*request.note.asked)
+
+    def _settle(self, request: Request, reply: Reply | None, start: float) -> None:
+        seconds = time.perf_counter() - start
+        status = reply.status if reply else _GONE
+        self._access.settle(request, reply, seconds)
+        self._figures.answered(request.note, status, seconds)
+        if request.note.version:
+            self._last_minute.record(request.note.model, seconds, status)
 
     def close(self) -> None:
         """Waits for what still runs, and lets the threads go."""
@@ -117,8 +136,7 @@ class App:
 
     async def _reply(self, request: Request) -> Reply:
         try:
-            handler, arguments = self._router.find(request.method, request.path)
-            request.trace.endpoint = handler.__name__[1:]
+            handler, arguments = self._admitted(request)
             return await handler(request, *arguments)
         except Refusal as error:
             return error_reply(error, request.id)
@@ -129,8 +147,24 @@ class App:
             message = f"the server failed: its log tells more under request {request.id}"
             return error_reply(Refusal("internal", message, status=500), request.id)
 
+    def _admitted(self, request: Request) -> tuple[Handler, list[str]]:
+        """The handler, for a caller who may use it; whoever has no key does not learn which paths there are."""
+        try:
+            handler, arguments = self._router.find(request.method, request.path)
+        except Refusal:
+            self._access.admit(request, "")
+            raise
+        request.note.endpoint = handler.__name__[1:]
+        request.note.model = arguments[0] if arguments else ""
+        self._access.admit(request, request.note.model)
+        return handler, arguments
+
     async def _landing(self, request: Request) -> Reply:
-        return landing.page(self._library.shelves(), self._library.waits_for())
+        shelves, waits_for = self._library.shelves(), self._library.waits_for()
+        return await self._engine.aside(landing.page, shelves, waits_for, self._last_minute)
+
+    async def _status(self, request: Request) -> Reply:
+        return json_reply(status(self._library.shelves(), self._library.waits_for(), self._last_minute))
 
     async def _docs(self, request: Request) -> Reply:
         return docs.page(await self._document())
@@ -183,8 +217,8 @@ class App:
         return self._library.find(name, version) if version else self._library.choose(name, request.sticky_key)
 
     async def _answer(self, dialect: Dialect, served: Served, request: Request) -> Reply:
-        trace = request.trace
-        trace.of(served)
+        note = request.note
+        note.version = served.version
         question = await self._question(dialect, served, request)
         outputs = await self._engine.answer(served, question, request, alone=self.under_way() <= 1)
         start = time.perf_counter()
@@ -192,8 +226,8 @@ class App:
             reply = await self._engine.aside(_worded, question, outputs)
         else:
             reply = _worded(question, outputs)
-        trace.write = time.perf_counter() - start
-        request.trace.asked = served, question, outputs
+        note.write = time.perf_counter() - start
+        note.asked = served, question, outputs
         return reply
 
     def _afterwards(self, served: Served, question: Question, outputs: Arrays) -> None:
@@ -212,7 +246,7 @@ class App:
             question = await self._engine.aside(_read, dialect, served, body)
         else:
             question = _read(dialect, served, body)
-        request.trace.rows, request.trace.parse = question.rows, time.perf_counter() - start
+        request.note.rows, request.note.parse = question.rows, time.perf_counter() - start
         return question
 
 

@@ -25,9 +25,9 @@ def page(document: dict[str, Any]) -> Reply:
     )
     head = (
         f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info['description'])} "
-        '<a href="/openapi.json">OpenAPI document</a> · <a href="/">Models</a></p>'
+        '<a href="/openapi.json">OpenAPI document</a></p>'
     )
-    return framed(f"{info['title']}: API", head + sections, scripted=True)
+    return framed(f"{info['title']}: API", head + sections, here="/docs", scripts=("docs.js",))
 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> str:

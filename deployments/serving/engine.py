@@ -117,7 +117,7 @@ class Engine:
             outputs = run_in_slices(served.session, question.inputs)
         else:
             outputs = await self.aside(run_in_slices, served.session, question.inputs)
-        request.trace.run = time.perf_counter() - start
+        request.note.run = request.note.run_seconds = time.perf_counter() - start
         self._figures.ran(served.model, 1)
         return outputs
 
@@ -163,8 +163,10 @@ class Engine:
     def _settle(self, group: list[_Waiting], outcomes: list[Outcome], start: float, seconds: float) -> None:
         if group:
             self._figures.ran(group[0].served.model, len(group))
+        rows = sum(each.question.rows for each in group)
         for each, outcome in zip(group, outcomes, strict=True):
-            each.request.trace.queue, each.request.trace.run = start - each.since, seconds
+            note = each.request.note
+            note.queue, note.run, note.run_seconds = start - each.since, seconds, seconds * each.question.rows / rows
             if each.answer.done():  # its task was cancelled
                 continue
             if isinstance(outcome, Exception):

@@ -8,14 +8,51 @@ from typing import Any
 import orjson
 from starlette.types import Receive, Scope, Send
 
+from deployments.serving.access.caller import Caller
+from deployments.serving.library import Served
+from deployments.serving.question import Arrays, Question
 from deployments.serving.refusal import Refusal
-from deployments.serving.trace import Trace
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 class Gone(Exception):  # noqa: N818 - what happened, not whose fault it is
     """The client hung up before its request was whole; there is nobody to answer."""
+
+
+@dataclass(slots=True)
+class Note:
+    """What is learned about a request while it is answered: for the books and the headers, never for the answer."""
+
+    caller: Caller | None = None
+    model: str = ""
+    """As the path has it: a client's word."""
+    version: str = ""
+    """Set once a version that is served answers."""
+    rows: int = 0
+    body_bytes: int = 0
+    run_seconds: float = 0.0
+    """What its rows took of the session's time."""
+    endpoint: str = ""
+    """The name of the handler; empty until a path was found."""
+    parse: float = 0.0
+    """Seconds from the body's end to a question that fits."""
+    queue: float = 0.0
+    """Seconds that the question waited for its run."""
+    run: float = 0.0
+    """Seconds of the run, which it may have shared."""
+    write: float = 0.0
+    """Seconds from the outputs to the reply's bytes."""
+    asked: tuple[Served, Question, Arrays] | None = None
+    """What was answered, by whom and with what, for those who look at it afterwards."""
+
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """`X-Model-Version`, and the parts as `Server-Timing` tells them, in milliseconds."""
+        version = (b"x-model-version", self.version.encode())
+        if not self.rows:
+            return (version,) if self.version else ()
+        parts = (self.parse * 1e3, self.queue * 1e3, self.run * 1e3, self.write * 1e3)
+        return version, (b"server-timing", b"parse;dur=%.3f, queue;dur=%.3f, run;dur=%.3f, write;dur=%.3f" % parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +66,9 @@ class Request:
     receive: Receive
     id: str
     """The client's `X-Request-Id` if it is a short plain word, else a fresh one."""
-    trace: Trace = field(default_factory=Trace)
+    peer: str = ""
+    """The client's address."""
+    note: Note = field(default_factory=Note)
 
     @classmethod
     def of(cls, scope: Scope, receive: Receive) -> "Request":
@@ -37,12 +76,14 @@ class Request:
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
         name = given.decode() if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
-        return cls(scope["method"], scope["path"], headers, receive, name)
+        client = scope.get("client")
+        return cls(scope["method"], scope["path"], headers, receive, name, client[0] if client else "")
 
     @property
     def sticky_key(self) -> bytes:
         """Who calls, as far as a canary is concerned; empty if nobody knows."""
-        return self.headers.get(b"x-session-id", b"")
+        caller = self.note.caller
+        return caller.key.encode() if caller is not None and caller.key else self.headers.get(b"x-session-id", b"")
 
     @property
     def gone(self) -> bool:
@@ -83,6 +124,7 @@ class Request:
                 raise _too_large(limit)
             chunks.append(chunk)
             more = message.get("more_body", False)
+        self.note.body_bytes = size
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

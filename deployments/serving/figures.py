@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from deployments.serving.trace import Trace
+from deployments.serving.exchange import Note
 
 Labels = tuple[str, ...]
 Snapshot = dict[str, list[tuple[Labels, Any]]]
@@ -100,14 +100,15 @@ class Figures:
         bucket[bisect_left(family.bounds, value)] += 1
         bucket[-1] += value
 
-    def answered(self, trace: Trace, status: int, seconds: float) -> None:
-        """Counts a request that was answered."""
-        labels = (trace.model, trace.version, trace.endpoint, str(status))
+    def answered(self, note: Note, status: int, seconds: float) -> None:
+        """Counts a request that was answered; a model that is not served is a client's word, and no label."""
+        model = note.model if note.version else ""
+        labels = (model, note.version, note.endpoint, str(status))
         self._requests[labels] = self._requests.get(labels, 0) + 1
-        self.observe(LATENCY, (trace.model, trace.endpoint), seconds)
-        if trace.rows and status == 200:
-            place = (trace.model, trace.version)
-            self._rows[place] = self._rows.get(place, 0) + trace.rows
+        self.observe(LATENCY, (model, note.endpoint), seconds)
+        if note.rows and status == 200:
+            place = (model, note.version)
+            self._rows[place] = self._rows.get(place, 0) + note.rows
 
     def ran(self, model: str, requests: int) -> None:
         """Counts a run that so many requests shared."""

@@ -11,10 +11,11 @@ from hashlib import blake2b
 
 from deployments.serving.refusal import Refusal, clipped
 from tasks.contracts.errors import unknown_name
-from tasks.contracts.manifest import Manifest
+from tasks.contracts.manifest import JournalEntry, Manifest
 from tasks.runtime.session import Session
 
 _EARLIER_KEPT = 2
+_ENTRIES_KEPT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Served:
     """Until when the pointer to it may be believed; what answers goes on answering after that."""
     shares: bool = False
     """Whether its rows get the same answers in company as alone, so that questions may share a run."""
+    card: str = ""
+    """Its README.md, in Markdown; empty if there is none that can be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Shelf:
     """What answers a share of the callers instead of the champion."""
     shadow: Part | None = None
     """What is asked the same as the champion, unheard."""
+    journal: tuple[JournalEntry, ...] = ()
+    """The newest entries as they stood when its pointer was last followed, oldest first."""
 
     @property
     def loaded(self) -> tuple[Served, ...]:
@@ -175,6 +180,11 @@ class Library:
         """Notes that a version was found bad; whatever answered before goes on answering."""
         shelf = self._shelves.get(model, Shelf())
         self._put(model, replace(shelf, refused=shelf.refused + 1, last_refusal=reason))
+
+    def note_journal(self, model: str, entries: Sequence[JournalEntry]) -> None:
+        """Keeps the newest entries of a model's journal, for people to look at."""
+        shelf = self._shelves.get(model, Shelf())
+        self._put(model, replace(shelf, journal=tuple(entries[-_ENTRIES_KEPT:])))
 
     def _put(self, model: str, shelf: Shelf) -> None:
         self._shelves = {**self._shelves, model: shelf}

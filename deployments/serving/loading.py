@@ -1,15 +1,21 @@
 """From a manifest to a version that may answer: fetched and verified, loaded, warmed, held against its golden batch."""
 
+import logging
 import tempfile
 from pathlib import Path
 
+from deployments.serving.card import LONGEST_CARD_BYTES
 from deployments.serving.golden import answers_alike_together, replay
 from deployments.serving.library import Served
 from tasks.contracts.artifacts import Artifact
-from tasks.contracts.errors import GraphError, IntegrityError
+from tasks.contracts.errors import GraphError, IngotError, IntegrityError
 from tasks.contracts.manifest import Manifest, Pointer
 from tasks.runtime.session import Session, load
 from tasks.stores.s3 import Store
+
+log = logging.getLogger("ingot.serving")
+
+_CARD = "README.md"
 
 
 def bring(store: Store, model: str, pointer: Pointer, manifest: Manifest) -> Served:
@@ -43,6 +49,7 @@ def bring(store: Store, model: str, pointer: Pointer, manifest: Manifest) -> Ser
         row_seconds=row_seconds,
         expires=pointer.expires,
         shares=answers_alike_together(session, manifest),
+        card=card_of(store, manifest),
     )
 
 
@@ -53,6 +60,20 @@ def _fetched(store: Store, graph: Artifact) -> Session:
             return load(path, threads=1)
         except (GraphError, IntegrityError) as error:
             raise type(error)(str(error).replace(str(path), graph.uri)) from error
+
+
+def card_of(store: Store, manifest: Manifest) -> str:
+    """The card of a version; empty if it has none, or none that can be had: nobody's answer depends on it."""
+    file = next((file for file in manifest.files if file.path == _CARD), None)
+    if file is None or file.artifact.size_bytes > LONGEST_CARD_BYTES:
+        return ""
+    with tempfile.TemporaryDirectory(prefix="ingot-serving-") as folder:
+        try:
+            content = store.fetch(file.artifact, Path(folder) / "card.md").read_bytes()
+        except IngotError as error:
+            log.warning("model %s: the card of a version cannot be shown: %s", manifest.model, error)
+            return ""
+    return content.decode(errors="replace") if len(content) <= LONGEST_CARD_BYTES else ""
 
 
 def graph_of(manifest: Manifest) -> Artifact:

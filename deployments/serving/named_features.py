@@ -4,6 +4,7 @@
 `[{"value": 12.3}]`; an image stands under `image` as nested lists, a text under `text`.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,16 @@ def keys_of(tensor: Tensor) -> tuple[str, ...]:
 def item_shape(tensor: Tensor) -> tuple[int, ...]:
     """The shape of what stands under one key of a row: () for a number or a string, (H, W) for an image."""
     return () if _is_matrix(tensor) else tensor.shape[1:]
+
+
+def named(inputs: Sequence[Tensor], row: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of a golden batch, tensor by tensor, as this dialect writes it."""
+    features: dict[str, Any] = {}
+    for tensor in inputs:
+        keys, value = keys_of(tensor), row[tensor.name]
+        is_row_of_columns = len(tensor.shape) == 2 and not item_shape(tensor)
+        features |= dict(zip(keys, value if is_row_of_columns else [value], strict=True))
+    return features
 
 
 def _is_matrix(tensor: Tensor) -> bool:

@@ -5,7 +5,7 @@ from math import prod
 from typing import Any
 
 from deployments.serving.library import Served
-from deployments.serving.named_features import item_shape, keys_of
+from deployments.serving.named_features import item_shape, keys_of, named
 from deployments.serving.tensors import flatten
 from tasks.contracts.signature import Datatype, Tensor
 
@@ -219,12 +219,7 @@ def _predict_example(served: Served) -> Json | None:
     row = _golden_row(served)
     if row is None:
         return None
-    named: Json = {}
-    for tensor in served.manifest.signature.inputs:
-        keys, value = keys_of(tensor), row[tensor.name]
-        is_row_of_columns = len(tensor.shape) == 2 and not item_shape(tensor)
-        named |= dict(zip(keys, value if is_row_of_columns else [value], strict=True))
-    return {"inputs": [named]}
+    return {"inputs": [named(served.manifest.signature.inputs, row)]}
 
 
 def _infer_example(served: Served) -> Json | None:

@@ -12,6 +12,8 @@ from importlib.metadata import version
 
 import uvicorn
 
+from deployments.serving.access.guard import guarded
+from deployments.serving.access.tls import Tls, read_tls
 from deployments.serving.address import listening
 from deployments.serving.app import App
 from deployments.serving.figures import Figures
@@ -52,25 +54,40 @@ def serve(names: Sequence[str], settings: Settings) -> None:
     log.setLevel(logging.INFO)
     if settings.slot:
         end_with_parent()
+    tls = read_tls(settings.tls_cert, settings.tls_key)
     with listening(settings.host, settings.port) as listener:
         store = Store.from_environment()
         keyring = Keyring.from_environment().verifying()
         _check_access(store)
         figures, library = Figures(), Library(models)
         samples = Samples(store, settings.sample_share, figures)
-        app = App(
-            library, settings.max_body_bytes, version("ingot"), figures=figures, samples=samples, settings=settings
-        )
-        where = f"http://{settings.host}:{listener.getsockname()[1]}"
-        log.info("serving %s on %s", ", ".join(models) or "every champion", where)
-        watcher = Watcher(
-            store, library, models, seen=Seen(settings.state), keyring=keyring, figures=figures, pins=pins(names)
-        )
-        with beside(app.metrics.run), beside(samples.run), watched(watcher, settings.poll_seconds):
-            if settings.slot:  # the others answer meanwhile; one that has loaded nothing yet would refuse
-                watcher.looked.wait(_FIRST_LOOK_SECONDS)
-            run(carrier(app), listener, app)
-            app.close()
+        with guarded(store, settings, settings.host, keyring) as door:
+            app = App(
+                library,
+                settings.max_body_bytes,
+                version("ingot"),
+                door,
+                figures=figures,
+                samples=samples,
+                settings=settings,
+            )
+            what, scheme = ", ".join(models) or "every champion", "https" if tls else "http"
+            log.info("serving %s on %s://%s:%d", what, scheme, settings.host, listener.getsockname()[1])
+            watcher = Watcher(
+                store,
+                library,
+                models,
+                seen=Seen(settings.state),
+                keyring=keyring,
+                tell=door.tell,
+                figures=figures,
+                pins=pins(names),
+            )
+            with beside(app.metrics.run), beside(samples.run), watched(watcher, settings.poll_seconds):
+                if settings.slot:  # the others answer meanwhile; one that has loaded nothing yet would refuse
+                    watcher.looked.wait(_FIRST_LOOK_SECONDS)
+                run(carrier(app, tls), listener, app)
+                app.close()
 
 
 @contextmanager
@@ -100,7 +117,7 @@ def watched(watcher: Watcher, poll_seconds: float) -> Iterator[None]:
         thread.join(timeout=2)
 
 
-def carrier(app: App) -> uvicorn.Server:
+def carrier(app: App, tls: Tls | None = None) -> uvicorn.Server:
     """The uvicorn that carries an app, without what it would add: logs of its own, a `Server` header, websockets."""
     config = uvicorn.Config(
         app,
@@ -112,6 +129,8 @@ def carrier(app: App) -> uvicorn.Server:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=str(tls.key) if tls else None,
     )
     server = uvicorn.Server(config)
     app.under_way = server.server_state.tasks.__len__

@@ -27,13 +27,21 @@ class Settings:
     workers: int = 1
     """INGOT_SERVING_WORKERS: processes that share the port."""
     state: Path = Path(".ingot/serving")
-    """INGOT_SERVING_STATE, else `serving` in INGOT_HOME: a folder for what serving keeps; made with mode 0700."""
+    """INGOT_SERVING_STATE: usage, audit log, allowances, pointers seen; by default `serving` in INGOT_HOME."""
     slot: str = ""
     """INGOT_SERVING_SLOT: which of several workers this process is, as the parent of all tells it; empty without."""
     queue_rows: int = 100_000
     """INGOT_QUEUE_ROWS: rows that may wait or run at once; a request beyond that is refused with 429."""
     sample_share: float = 0.0
     """INGOT_SAMPLE_SHARE: share of requests whose rows are kept in the bucket with their answers."""
+    anonymous: bool = False
+    """INGOT_SERVING_ANONYMOUS: a server without API keys answers everybody, also beyond loopback."""
+    audit: bool = True
+    """INGOT_AUDIT: whether requests that need a key are written down."""
+    tls_cert: str = ""
+    """INGOT_TLS_CERT: a certificate chain in PEM."""
+    tls_key: str = ""
+    """INGOT_TLS_KEY: its private key in PEM, without a password."""
 
     @property
     def shared_state(self) -> Path | None:
@@ -53,19 +61,31 @@ class Settings:
             host=environment.get("INGOT_SERVING_HOST") or cls.host,
             port=int(_number(environment, "INGOT_SERVING_PORT", cls.port, 0, 65535)),
             workers=int(_number(environment, "INGOT_SERVING_WORKERS", cls.workers, 1, 256)),
-            state=_state(environment),
             slot=environment.get("INGOT_SERVING_SLOT") or cls.slot,
             queue_rows=int(_number(environment, "INGOT_QUEUE_ROWS", cls.queue_rows, 1, 10**9)),
             sample_share=_number(environment, "INGOT_SAMPLE_SHARE", cls.sample_share, 0, 1),
+            state=state_folder(environment),
+            anonymous=_switch(environment, "INGOT_SERVING_ANONYMOUS", default=cls.anonymous),
+            audit=_switch(environment, "INGOT_AUDIT", default=cls.audit),
+            tls_cert=environment.get("INGOT_TLS_CERT", ""),
+            tls_key=environment.get("INGOT_TLS_KEY", ""),
         )
 
 
 DEFAULTS = Settings()
 
 
-def _state(environment: Mapping[str, str]) -> Path:
-    named = environment.get("INGOT_SERVING_STATE")
-    return Path(named) if named else Path(environment.get("INGOT_HOME") or ".ingot") / "serving"
+def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where serving keeps its books."""
+    home = environment.get("INGOT_HOME") or ".ingot"
+    return Path(environment.get("INGOT_SERVING_STATE") or Path(home, "serving")).expanduser()
+
+
+def _switch(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = environment.get(name) or str(int(default))
+    if text not in ("0", "1"):
+        raise ConfigError(f"{name} is {text!r}, but must be 0 or 1: unset it for {int(default)}")
+    return text == "1"
 
 
 def _number(environment: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:

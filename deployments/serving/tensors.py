@@ -3,6 +3,7 @@
 A shape that a client claims is only ever compared with what it sent; it never sizes an allocation.
 """
 
+import struct
 from collections.abc import Callable, Sequence
 from itertools import chain
 from math import prod
@@ -80,7 +81,10 @@ def to_array(tensor: Tensor, values: list[Any], place: Place) -> np.ndarray:
     Raises:
         Refusal: At the first value that is null where none may be, of another type, or out of range.
     """
-    kinds = set(map(type, values))
+    given = list(map(type, values))
+    if tensor.datatype == "FP32" and given.count(float) == len(values):  # counting is quicker than making a set
+        return _numbers(values, place)
+    kinds = set(given)
     if type(None) in kinds:
         values = _without_nulls(tensor, values, place)
         kinds.discard(type(None))
@@ -107,8 +111,12 @@ def _without_nulls(tensor: Tensor, values: list[Any], place: Place) -> list[Any]
 
 
 def _numbers(values: list[Any], place: Place) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        narrow = np.array(values, dtype=np.float64).astype(np.float32)
+    try:
+        # Half the time of np.array with float64 and a cast; rounds alike, and tells what float32 cannot hold.
+        narrow = np.frombuffer(struct.pack(f"{len(values)}f", *values), dtype=np.float32)
+    except OverflowError:
+        with np.errstate(over="ignore"):
+            narrow = np.array(values, dtype=np.float64).astype(np.float32)
     infinite = np.isinf(narrow)
     if infinite.any():
         raise _out_of_range(values, int(infinite.argmax()), place, "a number of 32 bits, at most 3.4e38 in size")

@@ -7,7 +7,7 @@ download can heal; a store that does not answer is asked again at the next poll.
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -32,6 +32,10 @@ _LISTING_SHARE = 10
 """Listing the bucket may take a tenth of our time: a journal of many thousand entries is listed more seldom."""
 
 
+def _ignore(event: str, **facts: str | int) -> None:
+    """Tells nobody."""
+
+
 class Watcher:
     """Keeps a library in step with a bucket.
 
@@ -43,6 +47,7 @@ class Watcher:
         keyring: Whose signatures count; by default what the environment says.
         figures: Where loads and refusals are counted.
         pins: Versions that must be at hand whoever is champion, by model.
+        tell: Is told of every version that is swapped in or refused, for the audit log.
     """
 
     def __init__(
@@ -55,8 +60,10 @@ class Watcher:
         keyring: Keyring | None = None,
         figures: Figures | None = None,
         pins: Mapping[str, tuple[str, ...]] | None = None,
+        tell: Callable[..., None] = _ignore,
     ) -> None:
         self._figures = figures or Figures()
+        self._tell = tell
         self._store = store
         self._library = library
         self._seen = seen or Seen()
@@ -140,6 +147,7 @@ class Watcher:
             self._attempts.worked(model, found.etag)
             self._library.install(served)
             self._figures.add(LOADS, (model,))
+            self._tell("version_swapped", model=model, version=served.version, seq=served.seq)
             log.info("model %s: version %s (seq %d) answers now", model, served.version, served.seq)
 
     def _lost(self, error: IngotError) -> None:
@@ -152,7 +160,9 @@ class Watcher:
         pointer = self._keyring.unseal_record(Pointer, content, POINTER_TYPE, place)
         self._seen.check(place, pointer)
         journal = self._journal(model)
-        _check_pointer(pointer, journal.entries(), place)
+        entries = journal.entries()
+        self._library.note_journal(model, entries)
+        _check_pointer(pointer, entries, place)
         served = self._brought(journal, pointer)
         self._seen.note(place, pointer)
         return served
@@ -173,6 +183,7 @@ class Watcher:
             log.error("model %s: the new champion is refused, what is loaded goes on serving: %s", model, reason)
             self._library.refuse(model, reason)
             self._figures.add(REFUSED, (model,))
+            self._tell("version_refused", model=model, reason=reason[:500])
 
 
 def _check_pointer(pointer: Pointer, entries: Sequence[JournalEntry], place: str) -> None:

@@ -138,8 +138,10 @@ def supervise(names: Sequence[str], host: str, port: int, count: int, state: Pat
     for left in state.glob("metrics-*.json*"):  # of an earlier time
         left.unlink(missing_ok=True)
     with listening(host, port) as listener, _pipe() as lifeline, _wakeups() as wakeup:
-        log.info("%d workers on http://%s:%d", count, host, listener.getsockname()[1])
+        log.info("%d workers listen on %s:%d", count, host, listener.getsockname()[1])
         command = (sys.executable, "-m", "deployments.serving", *names)
+        # They judge by it whether strangers can reach them.
+        os.environ |= {"INGOT_SERVING_HOST": host, "INGOT_SERVING_PORT": str(port)}
         return _Parent(count, command, listener, lifeline).run(wakeup)
 
 

@@ -3,11 +3,12 @@
 A rival is a script that takes an ONNX network, rows to calibrate with and a folder, and leaves ONNX files there.
 """
 
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from rivals.environment import python_of
 
 HERE = Path(__file__).parent
 
@@ -34,15 +35,7 @@ class Rival:
     def _python(self) -> str:
         if not self.requirements:
             return sys.executable
-        folder = Path(os.environ.get("INGOT_HOME") or ".ingot").absolute() / "environments" / self.name
-        mark, python = folder / "ready", folder / "bin" / "python"
-        if not mark.exists() or mark.read_text() != "\n".join(self.requirements):
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True, capture_output=True)
-            for requirement in self.requirements:
-                pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement]
-                subprocess.run(pip, check=True, capture_output=True, text=True)
-            mark.write_text("\n".join(self.requirements))
-        return str(python)
+        return str(python_of(self.name, self.requirements))
 
 
 # torch first and by its exact version, as everywhere; requests is a dependency that Olive forgets to name.

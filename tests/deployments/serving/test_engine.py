@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.serving.engine import Engine
-from deployments.serving.exchange import Gone
+from deployments.serving.exchange import Gone, Note
 from deployments.serving.figures import Figures
 from deployments.serving.question import Question
 from deployments.serving.refusal import Refusal
-from deployments.serving.trace import Trace
 from tasks.contracts.errors import GraphError
 
 NAMES = st.sampled_from(["Oslo", "Bergen", "", "Rome", "x"])
@@ -36,7 +35,7 @@ def values(*numbers):
 
 
 def client(gone=False):
-    return SimpleNamespace(trace=Trace(), gone=gone)
+    return SimpleNamespace(note=Note(), gone=gone)
 
 
 def together(served, questions, *, clients=None, **options):
@@ -182,6 +181,6 @@ def test_a_request_alone_runs_at_once(watched):
     with pytest.raises(StopIteration) as end:
         engine.answer(served, values(1), who, alone=True).send(None)  # there is no loop it could wait for
     assert end.value.value["value"].tolist() == [2]
-    assert who.trace.run > 0
-    assert who.trace.queue == 0
+    assert who.note.run > 0
+    assert who.note.queue == 0
     engine.close()

@@ -29,3 +29,4 @@ def test_the_serving_process_imports_neither_torch_nor_prefect_nor_mlflow():
     imported = set(json.loads(done.stdout))
     assert {"uvicorn", "onnxruntime", "orjson", "boto3"} <= imported
     assert imported & HEAVY == set()
+    assert "markdown_it" not in imported  # only a page with a card needs it

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from tasks.stores.s3 import Store
 from tasks.stores.signing import Keyring
 
 ROW = {"age": 41, "city": "Oslo", "height": 1.8}
+STATE = tempfile.TemporaryDirectory(prefix="ingot-state-")
 S3_VARIABLES = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION", "INGOT_BUCKET")
 
 
@@ -175,7 +177,8 @@ def environment(**variables):
         "AWS_REGION": "us-east-1",
         "INGOT_TRUSTED_KEYS": Keyring.from_environment().trusted_pem,
     }
-    return kept | fixed | {"INGOT_SERVING_PORT": "0", "INGOT_POLL_SECONDS": "0.05"} | variables
+    ours = {"INGOT_SERVING_PORT": "0", "INGOT_POLL_SECONDS": "0.05", "INGOT_SERVING_STATE": STATE.name}
+    return kept | fixed | ours | variables
 
 
 def ended(*names, **variables):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from deployments.serving.settings import Settings, model_names
@@ -18,6 +20,19 @@ def test_variables_win():
     assert Settings.from_environment(environment) == Settings(2048, 0.5, "0.0.0.0", 0)
 
 
+def test_the_books_lie_in_the_home_unless_told_otherwise():
+    assert Settings.from_environment({"INGOT_HOME": "/h"}).state == Path("/h/serving")
+    assert Settings.from_environment({"INGOT_HOME": "/h", "INGOT_SERVING_STATE": "/s"}).state == Path("/s")
+
+
+def test_switches_are_0_or_1():
+    given = {"INGOT_SERVING_ANONYMOUS": "1", "INGOT_AUDIT": "0", "INGOT_TLS_CERT": "a", "INGOT_TLS_KEY": "b"}
+    found = Settings.from_environment(given)
+    assert (found.anonymous, found.audit, found.tls_cert, found.tls_key) == (True, False, "a", "b")
+    found = Settings.from_environment({"INGOT_SERVING_ANONYMOUS": "0", "INGOT_AUDIT": "1"})
+    assert (found.anonymous, found.audit, found.tls_cert) == (False, True, "")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -30,6 +45,8 @@ def test_variables_win():
         ("INGOT_SERVING_WORKERS", "0", "'0', but must be a whole number from 1 to 256"),
         ("INGOT_QUEUE_ROWS", "0", "'0', but must be a whole number"),
         ("INGOT_SAMPLE_SHARE", "2", "'2', but must be a number from 0 to 1"),
+        ("INGOT_SERVING_ANONYMOUS", "yes", "'yes', but must be 0 or 1: unset it for 0"),
+        ("INGOT_AUDIT", "off", "'off', but must be 0 or 1: unset it for 1"),
     ],
 )
 def test_refuses_a_value_by_its_name(name, value, words):
