@@ -9,15 +9,19 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
 from deployments.serving import docs, landing, openapi
-from deployments.serving.exchange import Gone, Reply, Request, error_reply, json_reply, parse_object
+from deployments.serving.binary_tensors import HEADER
+from deployments.serving.encodings import SMALLEST_BYTES
+from deployments.serving.exchange import Gone, Reply, Request, error_reply, json_reply
+from deployments.serving.invocations import CSV, read_csv, read_invocation
 from deployments.serving.library import Library, Served
 from deployments.serving.named_features import read_rows
-from deployments.serving.open_inference import metadata, read_tensors
+from deployments.serving.open_inference import listing, metadata, read_tensors
 from deployments.serving.question import Dialect
 from deployments.serving.refusal import Refusal
 from deployments.serving.router import Router
@@ -26,6 +30,7 @@ from tasks.runtime.slices import run_in_slices
 log = logging.getLogger("ingot.serving")
 
 _LIGHT_BODY_BYTES = 16 * 1024
+_LIGHT_REPLY_BYTES = 128 * 1024
 _LIGHT_RUN_SECONDS = 0.001
 """A hop to a thread and back costs about 0.1 ms: below ten times that, it is not worth it."""
 
@@ -64,7 +69,12 @@ class App:
             *(("GET", base, self._metadata) for base in (model, version)),
             *(("GET", f"{base}/ready", self._model_ready) for base in (model, version)),
             *(("POST", f"{base}/infer", self._infer) for base in (model, version)),
+            ("GET", "/v2/models", self._index),
+            ("POST", "/v2/repository/index", self._index),
             ("POST", "/predict/{name}", self._predict),
+            *(("POST", path, self._invoke) for path in ("/invocations", "/invocations/{name}")),
+            *(("GET", path, self._ready) for path in ("/ping", "/health")),
+            ("GET", "/version", self._version_text),
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,6 +86,8 @@ class App:
             reply = await self._reply(request)
         except Gone:
             return
+        if len(reply.body) >= SMALLEST_BYTES:
+            reply = await self._packed(reply, request)
         await reply.send(send, request.id)
 
     def close(self) -> None:
@@ -95,6 +107,11 @@ class App:
             message = f"the server failed: its log tells more under request {request.id}"
             return error_reply(Refusal("internal", message, status=500), request.id)
 
+    async def _packed(self, reply: Reply, request: Request) -> Reply:
+        if len(reply.body) > _LIGHT_REPLY_BYTES:
+            return await self._aside(reply.packed_for, request)
+        return reply.packed_for(request)
+
     async def _landing(self, request: Request) -> Reply:
         return landing.page(self._library.shelves(), self._library.waits_for())
 
@@ -108,7 +125,13 @@ class App:
         return await self._aside(openapi.document, self._library.champions(), self._version)
 
     async def _server(self, request: Request) -> Reply:
-        return json_reply({"name": "ingot", "version": self._version, "extensions": []})
+        return json_reply({"name": "ingot", "version": self._version, "extensions": ["binary_tensor_data"]})
+
+    async def _version_text(self, request: Request) -> Reply:
+        return Reply(self._version.encode(), media_type=b"text/plain; charset=utf-8")
+
+    async def _index(self, request: Request) -> Reply:
+        return json_reply(listing(self._library.shelves()))
 
     async def _live(self, request: Request) -> Reply:
         return json_reply({"live": True})
@@ -129,24 +152,33 @@ class App:
 
     async def _infer(self, request: Request, name: str, version: str = "") -> Reply:
         served = self._library.find(name, version)
-        if b"inference-header-content-length" in request.headers:
-            message = "tensors are sent as binary data, but must be JSON: set binary_data=False in the client"
-            raise Refusal("binary_tensor", message)
-        return await self._answer(read_tensors, served, request)
+        header_length = request.headers.get(HEADER)
+        if header_length is None:
+            request.check_json()
+            return await self._answer(read_tensors, served, request)
+        return await self._answer(partial(read_tensors, header_length=header_length), served, request)
 
     async def _predict(self, request: Request, name: str) -> Reply:
+        request.check_json()
         return await self._answer(read_rows, self._library.find(name), request)
+
+    async def _invoke(self, request: Request, name: str = "") -> Reply:
+        served = self._library.find(name or self._library.only())
+        if request.media_type() == CSV:
+            return await self._answer(read_csv, served, request)
+        request.check_json()
+        return await self._answer(read_invocation, served, request)
 
     async def _answer(self, dialect: Dialect, served: Served, request: Request) -> Reply:
         body = await request.body(self._max_body_bytes)
         if len(body) > _LIGHT_BODY_BYTES:
             return await self._aside(_whole, dialect, served, body)
-        question = dialect(served, parse_object(body))
+        question = dialect(served, body)
         if question.rows * served.row_seconds > _LIGHT_RUN_SECONDS:
             outputs = await self._aside(run_in_slices, served.session, question.inputs)
         else:
             outputs = run_in_slices(served.session, question.inputs)
-        return json_reply(question.word(outputs))
+        return question.word(outputs)
 
     async def _aside(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
@@ -154,5 +186,5 @@ class App:
 
 
 def _whole(dialect: Dialect, served: Served, body: bytes) -> Reply:
-    question = dialect(served, parse_object(body))
-    return json_reply(question.word(run_in_slices(served.session, question.inputs)))
+    question = dialect(served, body)
+    return question.word(run_in_slices(served.session, question.inputs))

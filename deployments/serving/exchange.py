@@ -2,15 +2,20 @@
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from deployments.serving.refusal import Refusal
+from deployments.serving.encodings import Inflater, accepted, deflated
+from deployments.serving.refusal import Refusal, shown
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_MAY_BE_JSON = frozenset(
+    (b"", b"application/json", b"application/octet-stream", b"text/plain", b"application/x-www-form-urlencoded")
+)
+"""What clients call JSON: tritonclient nothing, its C++ sister octet-stream, curl a form."""
 
 
 class Gone(Exception):  # noqa: N818 - what happened, not whose fault it is
@@ -34,31 +39,44 @@ class Request:
         """Reads the request's head out of an ASGI scope."""
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
-        name = given.decode() if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
-        return cls(scope["method"], scope["path"], headers, receive, name)
+        name = given.decode() if _SANE_ID.fullmatch(given) else fresh_id()
+        return cls(scope["method"], _path(scope), headers, receive, name)
 
-    async def body(self, limit: int) -> bytes:
-        """The whole body.
+    def media_type(self) -> bytes:
+        """What the body says it is, in lower case and without parameters; empty if it does not say."""
+        said = self.headers.get(b"content-type", b"")
+        return said if said == b"application/json" else said.partition(b";")[0].strip().lower()
 
-        Args:
-            limit: Most bytes; a longer body is refused as soon as its length is known.
+    def check_json(self) -> None:
+        """Lets pass what may be JSON.
 
         Raises:
-            Refusal: 413 for too long a body, 415 for a compressed one.
+            Refusal: 415 if the body is said to be clearly something else.
+        """
+        kind = self.media_type()
+        if kind not in _MAY_BE_JSON and b"/" in kind and not kind.endswith(b"+json"):
+            said = shown(kind.decode("latin-1"))
+            message = f"Content-Type is {said}, but must be application/json: see /docs for an example"
+            raise Refusal("unsupported_media_type", message, status=415)
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body, unpacked.
+
+        Args:
+            limit: Most bytes, before and after unpacking; a longer body is refused as soon as its length is known.
+
+        Raises:
+            Refusal: 413 for too long a body, 415 for an unknown compression, 400 for a broken one.
             Gone: If the client hung up.
         """
-        encoding = self.headers.get(b"content-encoding", b"identity")
-        if encoding.lower() != b"identity":
-            message = (
-                f"Content-Encoding is {encoding[:40].decode('latin-1')}, but must be identity: send it uncompressed"
-            )
-            raise Refusal("unsupported_encoding", message, status=415)
+        encoding = self.headers.get(b"content-encoding", b"identity").lower()
+        inflater = None if encoding == b"identity" else Inflater(encoding)
         declared = self.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared[:20]) > limit:
             raise _too_large(limit)
-        return await self._read(limit)
+        return await self._read(limit, inflater)
 
-    async def _read(self, limit: int) -> bytes:
+    async def _read(self, limit: int, inflater: Inflater | None) -> bytes:
         chunks: list[bytes] = []
         size, more = 0, True
         while more:
@@ -66,12 +84,30 @@ class Request:
             if message["type"] == "http.disconnect":
                 raise Gone
             chunk = message.get("body", b"")
+            if inflater is not None:
+                chunk = inflater.take(chunk, limit - size)
             size += len(chunk)
             if size > limit:
                 raise _too_large(limit)
             chunks.append(chunk)
             more = message.get("more_body", False)
+        if inflater is not None:
+            inflater.end()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def fresh_id() -> str:
+    """A name for a request that brought none."""
+    return secrets.token_hex(8)
+
+
+def _path(scope: Scope) -> str:
+    """The path with its escapes undone, but one with an escaped slash as it is: no name of ours has a slash."""
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%" in raw and (b"%2f" in raw or b"%2F" in raw):
+        return raw.decode("latin-1")
+    path: str = scope["path"]
+    return path
 
 
 def _too_large(limit: int) -> Refusal:
@@ -88,6 +124,14 @@ class Reply:
     media_type: bytes = b"application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
+    def packed_for(self, request: Request) -> "Reply":
+        """The reply as this client takes it: compressed if it accepts that."""
+        encoding = accepted(request.headers.get(b"accept-encoding", b""))
+        headers = (*self.headers, (b"vary", b"accept-encoding"))
+        if not encoding:
+            return replace(self, headers=headers)
+        return replace(self, body=deflated(self.body, encoding), headers=(*headers, (b"content-encoding", encoding)))
+
     async def send(self, send: Send, request_id: str) -> None:
         """Sends it in one piece, with its length and the request's name."""
         headers = [
@@ -98,30 +142,6 @@ class Reply:
         ]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
-
-
-def parse_object(body: bytes) -> dict[str, Any]:
-    """A JSON object from a body.
-
-    Raises:
-        Refusal: If it is not UTF-8, not JSON (NaN and Infinity are not), nested too deep, or no object.
-    """
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Refusal("not_json", f"the body is not JSON: {_why(body, error)}") from error
-    if not isinstance(value, dict):
-        message = f"the body is a JSON {type(value).__name__}, but must be an object: see /docs for an example"
-        raise Refusal("wrong_type", message)
-    return value
-
-
-def _why(body: bytes, error: orjson.JSONDecodeError) -> str:
-    if not body:
-        return "it is empty, but must be an object: see /docs for an example"
-    if any(error.doc.startswith(word, error.pos) for word in ("NaN", "Infinity", "-Infinity", "nan", "inf")):
-        return f"NaN and Infinity are not numbers in JSON: send null for a missing value (char {error.pos})"
-    return f"{error}: see /docs for an example"
 
 
 def json_reply(value: Any, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:

@@ -80,6 +80,22 @@ class Library:
         known = [served.version for served in shelf.served]
         raise Refusal("unknown_version", unknown_name("version", clipped(version), known), status=404)
 
+    def only(self) -> str:
+        """The model that is meant when none is named.
+
+        Raises:
+            Refusal: 400 if there are several, 503 if there is none yet.
+        """
+        names = sorted(self._shelves)
+        if not names:
+            message = "no model is loaded yet, but one must be: publish one, or try again in a second"
+            raise Refusal("not_ready", message, status=503, headers=((b"retry-after", b"1"),))
+        if len(names) > 1:
+            known = ", ".join(names[:20])
+            message = f"the model is not named, but must be: POST to /invocations/NAME, where NAME is one of {known}"
+            raise Refusal("missing_model", message)
+        return names[0]
+
     def shelves(self) -> list[tuple[str, Shelf]]:
         """All followed models by name."""
         return sorted(self._shelves.items())

@@ -12,6 +12,7 @@ import uvicorn
 
 from deployments.serving.app import App
 from deployments.serving.library import Library
+from deployments.serving.protocol import Limits, bounded
 from deployments.serving.settings import Settings, model_names
 from deployments.serving.watcher import Watcher
 from tasks.contracts.errors import ConfigError, UnavailableError
@@ -48,7 +49,7 @@ def serve(names: Sequence[str], host: str = "127.0.0.1", port: int = 8080) -> No
         app = App(library, settings.max_body_bytes, version("ingot"))
         log.info("serving %s on http://%s:%d", ", ".join(models) or "every champion", host, listener.getsockname()[1])
         with watched(Watcher(store, library, models), settings.poll_seconds):
-            run(carrier(app), listener)
+            run(carrier(app, Limits(settings.header_seconds, settings.body_seconds)), listener)
         app.close()
 
 
@@ -88,10 +89,12 @@ def watched(watcher: Watcher, poll_seconds: float) -> Iterator[None]:
         thread.join(timeout=2)
 
 
-def carrier(app: App) -> uvicorn.Server:
+def carrier(app: App, limits: Limits | None = None) -> uvicorn.Server:
     """The uvicorn that carries an app, without what it would add: logs of its own, a `Server` header, websockets."""
     config = uvicorn.Config(
         app,
+        loop="uvloop",
+        http=bounded(limits or Limits()),
         interface="asgi3",
         lifespan="off",
         ws="none",
