@@ -16,6 +16,7 @@ from deployments.serving.exchange import error_reply, fresh_id
 from deployments.serving.refusal import Refusal
 
 _LINGER_SECONDS = 2.0
+_VERSIONS = frozenset(("1.1", "1.0"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._reading_body = False
         self._loose_bytes = 0
         """What came since the message began, or since the last piece of its body."""
+        self._declined = False
+        """Whether the head that is being read asks for another protocol."""
         self._most_bytes = 0
         """No head that ends in this piece can be longer."""
         self._deadline: asyncio.TimerHandle | None = None
@@ -71,9 +74,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._loose_bytes += len(data)
         self._most_bytes = self._loose_bytes
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._stay()
+            self._feed(data)
         except httptools.HttpParserError as error:
             self._refuse(_refusal(error))
         else:
@@ -87,7 +88,16 @@ class BoundedProtocol(HttpToolsProtocol):
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self.limits.header_bytes:
                 raise self._too_large()
+        if self.parser.get_http_version() not in _VERSIONS:
+            raise Refusal("bad_http", "the request is of another HTTP, but must be of 1.1: send it with an HTTP client")
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise Refusal("bad_http", "the request is for a proxy, but must be for this server: send no CONNECT")
+            self._declined = True
+            return
         super().on_headers_complete()
+        if not self.cycle.keep_alive:
+            self.cycle.transport = _Door(self)  # type: ignore[assignment]
         self.headers = []  # where trailers go: nobody may change a head that is being answered
         self._reading_body = True
         self._loose_bytes = 0
@@ -100,6 +110,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Ends a request."""
+        if self._declined:
+            return
         super().on_message_complete()
         self._reading_body = False
         self._loose_bytes = 0
@@ -128,6 +140,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stuck.cancel()
             self._stuck = None
 
+    def _feed(self, data: bytes) -> None:
+        """Parses; a request that asks for another protocol is read again as if it had not, for the sake of its body."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            kept = [(name, value) for name, value in self.headers if name != b"upgrade"]
+            lines = [b"%s: %s\r\n" % field for field in kept]
+            head = b"%s %s HTTP/1.1\r\n%s\r\n" % (self.parser.get_method(), self.url, b"".join(lines))
+            self._declined = False
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self._feed(head + data[upgrade.args[0] :])
+
     def _look(self) -> None:
         if self._reading_body or self._loose_bytes:
             if self._loose_bytes > self.limits.header_bytes or len(self.headers) > self.limits.header_fields:
@@ -154,15 +179,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(_too_slow("head", self.limits.header_seconds))
         else:
             self.transport.close()  # it never asked for anything
-
-    def _stay(self) -> None:
-        """Answers what asked for another protocol in this one, and hears no more of what may be the other."""
-        self._farewell = b""
-        self._cancel()
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.close()
-        else:
-            self.cycle.keep_alive = False
 
     def _refuse(self, refusal: Refusal) -> None:
         """Says no in the name of HTTP, once all that came before is answered."""
@@ -191,6 +207,18 @@ class BoundedProtocol(HttpToolsProtocol):
         if content is None or self.transport.is_closing():
             return
         self.transport.write(content)
+        self._linger()
+
+    def leave(self) -> None:
+        """Closes the connection, and hears a body out that was refused before it was whole."""
+        if self._reading_body:
+            self._cancel()
+            self._farewell = b""
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()
@@ -200,6 +228,15 @@ class BoundedProtocol(HttpToolsProtocol):
         most, fields = self.limits.header_bytes, self.limits.header_fields
         message = f"the head of the request is too large, but must have at most {most} bytes and {fields} fields"
         return Refusal("head_too_large", f"{message}: send fewer cookies", status=431)
+
+
+class _Door:
+    """The transport as an answer sees it that is the last of its connection."""
+
+    def __init__(self, protocol: BoundedProtocol) -> None:
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+        self.close = protocol.leave
 
 
 def _refusal(error: httptools.HttpParserError) -> Refusal:

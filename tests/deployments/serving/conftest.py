@@ -310,10 +310,10 @@ def call(app, method, path, body=b"", *, headers=(), chunks=(), unpack=bytes, ra
 
 
 @contextmanager
-def carried(app):
+def carried(app, limits=None):
     """The app behind uvicorn on a free port."""
     with listening("127.0.0.1", 0) as listener:
-        server = carrier(app)
+        server = carrier(app, limits)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
