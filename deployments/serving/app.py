@@ -25,6 +25,7 @@ from deployments.serving.open_inference import listing, metadata, read_tensors
 from deployments.serving.question import Dialect
 from deployments.serving.refusal import Refusal
 from deployments.serving.router import Router
+from deployments.serving.schemas import Json
 from tasks.runtime.slices import run_in_slices
 
 log = logging.getLogger("ingot.serving")
@@ -121,7 +122,7 @@ class App:
     async def _openapi(self, request: Request) -> Reply:
         return json_reply(await self._document())
 
-    async def _document(self) -> openapi.Json:
+    async def _document(self) -> Json:
         return await self._aside(openapi.document, self._library.champions(), self._version)
 
     async def _server(self, request: Request) -> Reply:
