@@ -8,23 +8,29 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
 from deployments.serving import docs, landing, openapi
 from deployments.serving.access.contract import Access, OpenAccess
+from deployments.serving.binary_tensors import HEADER
+from deployments.serving.encodings import SMALLEST_BYTES
 from deployments.serving.engine import Engine
-from deployments.serving.exchange import Gone, Reply, Request, error_reply, json_reply, parse_object
+from deployments.serving.exchange import Gone, Request
 from deployments.serving.figures import IN_FLIGHT, QUEUED, Figures
-from deployments.serving.library import Library, Served
+from deployments.serving.invocations import CSV, read_csv, read_invocation
+from deployments.serving.library import Library, Served, Shelf, only
 from deployments.serving.live import Live
 from deployments.serving.metrics import Metrics, measure_models
 from deployments.serving.named_features import read_rows
-from deployments.serving.open_inference import metadata, read_tensors
+from deployments.serving.open_inference import listing, metadata, read_tensors
 from deployments.serving.question import Arrays, Dialect, Question
 from deployments.serving.refusal import Refusal
+from deployments.serving.reply import Reply, error_reply, json_reply
 from deployments.serving.router import Router
 from deployments.serving.samples import Samples
+from deployments.serving.schemas import Json
 from deployments.serving.settings import DEFAULTS, Settings
 from deployments.serving.shadow import Shadow
 from deployments.serving.status import status
@@ -36,7 +42,8 @@ _GONE = 499
 _LAST = ((b"connection", b"close"),)
 _LIGHT_BODY_BYTES = 16 * 1024
 _LIGHT_ROWS = 64
-"""Parsing more than the one, or wording more than the other, is left to a thread."""
+_LIGHT_REPLY_BYTES = 128 * 1024
+"""Parsing more than the first, wording more than the second, or packing more than the third, is left to a thread."""
 
 Handler = Callable[..., Awaitable[Reply]]
 
@@ -99,7 +106,12 @@ class App:
             *(("GET", base, self._metadata) for base in (model, version)),
             *(("GET", f"{base}/ready", self._model_ready) for base in (model, version)),
             *(("POST", f"{base}/infer", self._infer) for base in (model, version)),
+            ("GET", "/v2/models", self._index),
+            ("POST", "/v2/repository/index", self._index),
             ("POST", "/predict/{name}", self._predict),
+            *(("POST", path, self._invoke) for path in ("/invocations", "/invocations/{name}")),
+            *(("GET", path, self._ready) for path in ("/ping", "/health")),
+            ("GET", "/version", self._version_text),
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,7 +122,7 @@ class App:
         request = Request.of(scope, receive)
         self._in_flight += 1
         try:
-            reply = await self._reply(request)
+            reply = await self._packed(await self._reply(request), request)
             await reply.send(send, request.id, (*request.note.headers(), *(_LAST if self.ending else ())))
         except Gone:
             self._settle(request, None, start)
@@ -159,21 +171,34 @@ class App:
         self._access.admit(request, request.note.model)
         return handler, arguments
 
+    async def _packed(self, reply: Reply, request: Request) -> Reply:
+        if len(reply.body) < SMALLEST_BYTES:
+            return reply
+        accepts = request.headers.get(b"accept-encoding", b"")
+        if len(reply.body) > _LIGHT_REPLY_BYTES:
+            return await self._engine.aside(reply.packed_for, accepts)
+        return reply.packed_for(accepts)
+
+    def _shelves(self, request: Request) -> list[tuple[str, Shelf]]:
+        """What the caller may see."""
+        return [(name, shelf) for name, shelf in self._library.shelves() if request.note.caller.may_ask(name)]
+
     async def _landing(self, request: Request) -> Reply:
-        shelves, waits_for = self._library.shelves(), self._library.waits_for()
+        shelves, waits_for = self._shelves(request), self._library.waits_for()
         return await self._engine.aside(landing.page, shelves, waits_for, self._last_minute)
 
     async def _status(self, request: Request) -> Reply:
-        return json_reply(status(self._library.shelves(), self._library.waits_for(), self._last_minute))
+        return json_reply(status(self._shelves(request), self._library.waits_for(), self._last_minute))
 
     async def _docs(self, request: Request) -> Reply:
-        return docs.page(await self._document())
+        return docs.page(await self._document(request))
 
     async def _openapi(self, request: Request) -> Reply:
-        return json_reply(await self._document())
+        return json_reply(await self._document(request))
 
-    async def _document(self) -> openapi.Json:
-        return await self._engine.aside(openapi.document, self._library.champions(), self._version)
+    async def _document(self, request: Request) -> Json:
+        champions = [shelf.served[0] for _, shelf in self._shelves(request) if shelf.served]
+        return await self._engine.aside(openapi.document, champions, self._version)
 
     async def _metrics(self, request: Request) -> Reply:
         return self.metrics.reply()
@@ -184,7 +209,13 @@ class App:
         measure_models(self._figures, self._library)
 
     async def _server(self, request: Request) -> Reply:
-        return json_reply({"name": "ingot", "version": self._version, "extensions": []})
+        return json_reply({"name": "ingot", "version": self._version, "extensions": ["binary_tensor_data"]})
+
+    async def _version_text(self, request: Request) -> Reply:
+        return Reply(self._version.encode(), media_type=b"text/plain; charset=utf-8")
+
+    async def _index(self, request: Request) -> Reply:
+        return json_reply(listing(self._shelves(request)))
 
     async def _live(self, request: Request) -> Reply:
         return json_reply({"live": True})
@@ -205,16 +236,27 @@ class App:
 
     async def _infer(self, request: Request, name: str, version: str = "") -> Reply:
         served = self._served(request, name, version)
-        if b"inference-header-content-length" in request.headers:
-            message = "tensors are sent as binary data, but must be JSON: set binary_data=False in the client"
-            raise Refusal("binary_tensor", message)
-        return await self._answer(read_tensors, served, request)
+        header_length = request.headers.get(HEADER)
+        if header_length is None:
+            request.check_json()
+            return await self._answer(read_tensors, served, request)
+        return await self._answer(partial(read_tensors, header_length=header_length), served, request)
 
     async def _predict(self, request: Request, name: str) -> Reply:
+        request.check_json()
         return await self._answer(read_rows, self._served(request, name), request)
 
     def _served(self, request: Request, name: str, version: str = "") -> Served:
         return self._library.find(name, version) if version else self._library.choose(name, request.sticky_key)
+
+    async def _invoke(self, request: Request, name: str = "") -> Reply:
+        name = request.note.model = name or only(self._shelves(request))
+        request.note.caller.check(name)
+        served = self._served(request, name)
+        if request.media_type() == CSV:
+            return await self._answer(read_csv, served, request)
+        request.check_json()
+        return await self._answer(read_invocation, served, request)
 
     async def _answer(self, dialect: Dialect, served: Served, request: Request) -> Reply:
         note = request.note
@@ -223,9 +265,9 @@ class App:
         outputs = await self._engine.answer(served, question, request, alone=self.under_way() <= 1)
         start = time.perf_counter()
         if question.rows > _LIGHT_ROWS:
-            reply = await self._engine.aside(_worded, question, outputs)
+            reply = await self._engine.aside(question.word, outputs)
         else:
-            reply = _worded(question, outputs)
+            reply = question.word(outputs)
         note.write = time.perf_counter() - start
         note.asked = served, question, outputs
         return reply
@@ -243,16 +285,8 @@ class App:
         body = await request.body(self._max_body_bytes)
         start = time.perf_counter()
         if len(body) > _LIGHT_BODY_BYTES:
-            question = await self._engine.aside(_read, dialect, served, body)
+            question = await self._engine.aside(dialect, served, body)
         else:
-            question = _read(dialect, served, body)
+            question = dialect(served, body)
         request.note.rows, request.note.parse = question.rows, time.perf_counter() - start
         return question
-
-
-def _read(dialect: Dialect, served: Served, body: bytes) -> Question:
-    return dialect(served, parse_object(body))
-
-
-def _worded(question: Question, outputs: Arrays) -> Reply:
-    return json_reply(question.word(outputs))

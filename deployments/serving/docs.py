@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from deployments.serving.exchange import Reply
 from deployments.serving.page import framed
+from deployments.serving.reply import Reply
 
 
 def page(document: dict[str, Any]) -> Reply:
@@ -19,6 +19,8 @@ def page(document: dict[str, Any]) -> Reply:
     groups: dict[str, list[str]] = {}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
+            if operation.get("parameters"):
+                continue  # the same as its neighbour, for a version that is named
             groups.setdefault(operation["tags"][0], []).append(_operation(path, method.upper(), operation))
     sections = "".join(
         f'<section id="{escape(tag)}"><h2>{escape(tag)}</h2>{"".join(parts)}</section>' for tag, parts in groups.items()
@@ -32,7 +34,7 @@ def page(document: dict[str, Any]) -> Reply:
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     request = operation.get("requestBody", {}).get("content", {}).get("application/json")
-    answer = operation["responses"]["200"]["content"]["application/json"]
+    answer = next(iter(operation["responses"]["200"]["content"].values()))
     opened = " open" if path.startswith("/predict/") else ""
     parts = [_body(request), _schema("Request schema", request), _schema("Answer schema", answer)] if request else []
     return (

@@ -1,58 +1,24 @@
-"""One HTTP request and its reply over ASGI: headers, a body that is never larger than allowed, a reply in one piece."""
+"""One HTTP request over ASGI: headers, and a body that is never larger than allowed."""
 
 import re
 import secrets
 from dataclasses import dataclass, field
-from typing import Any
 
-import orjson
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
-from deployments.serving.access.caller import Caller
-from deployments.serving.library import Served
-from deployments.serving.question import Arrays, Question
-from deployments.serving.refusal import Refusal
+from deployments.serving.encodings import Inflater
+from deployments.serving.note import Note
+from deployments.serving.refusal import Refusal, shown
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_MAY_BE_JSON = frozenset(
+    (b"", b"application/json", b"application/octet-stream", b"text/plain", b"application/x-www-form-urlencoded")
+)
+"""What clients call JSON: tritonclient nothing, its C++ sister octet-stream, curl a form."""
 
 
 class Gone(Exception):  # noqa: N818 - what happened, not whose fault it is
     """The client hung up before its request was whole; there is nobody to answer."""
-
-
-@dataclass(slots=True)
-class Note:
-    """What is learned about a request while it is answered: for the books and the headers, never for the answer."""
-
-    caller: Caller | None = None
-    model: str = ""
-    """As the path has it: a client's word."""
-    version: str = ""
-    """Set once a version that is served answers."""
-    rows: int = 0
-    body_bytes: int = 0
-    run_seconds: float = 0.0
-    """What its rows took of the session's time."""
-    endpoint: str = ""
-    """The name of the handler; empty until a path was found."""
-    parse: float = 0.0
-    """Seconds from the body's end to a question that fits."""
-    queue: float = 0.0
-    """Seconds that the question waited for its run."""
-    run: float = 0.0
-    """Seconds of the run, which it may have shared."""
-    write: float = 0.0
-    """Seconds from the outputs to the reply's bytes."""
-    asked: tuple[Served, Question, Arrays] | None = None
-    """What was answered, by whom and with what, for those who look at it afterwards."""
-
-    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """`X-Model-Version`, and the parts as `Server-Timing` tells them, in milliseconds."""
-        version = (b"x-model-version", self.version.encode())
-        if not self.rows:
-            return (version,) if self.version else ()
-        parts = (self.parse * 1e3, self.queue * 1e3, self.run * 1e3, self.write * 1e3)
-        return version, (b"server-timing", b"parse;dur=%.3f, queue;dur=%.3f, run;dur=%.3f, write;dur=%.3f" % parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,43 +41,55 @@ class Request:
         """Reads the request's head out of an ASGI scope."""
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
-        name = given.decode() if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+        name = given.decode() if _SANE_ID.fullmatch(given) else fresh_id()
         client = scope.get("client")
-        return cls(scope["method"], scope["path"], headers, receive, name, client[0] if client else "")
+        return cls(scope["method"], _path(scope), headers, receive, name, client[0] if client else "")
 
     @property
     def sticky_key(self) -> bytes:
         """Who calls, as far as a canary is concerned; empty if nobody knows."""
-        caller = self.note.caller
-        return caller.key.encode() if caller is not None and caller.key else self.headers.get(b"x-session-id", b"")
+        return self.note.caller.key.encode() or self.headers.get(b"x-session-id", b"")
 
     @property
     def gone(self) -> bool:
         """Whether the client has hung up, as far as uvicorn knows; other carriers do not tell without being awaited."""
         return getattr(getattr(self.receive, "__self__", None), "disconnected", False)
 
-    async def body(self, limit: int) -> bytes:
-        """The whole body.
+    def media_type(self) -> bytes:
+        """What the body says it is, in lower case and without parameters; empty if it does not say."""
+        said = self.headers.get(b"content-type", b"")
+        return said if said == b"application/json" else said.partition(b";")[0].strip().lower()
 
-        Args:
-            limit: Most bytes; a longer body is refused as soon as its length is known.
+    def check_json(self) -> None:
+        """Lets pass what may be JSON.
 
         Raises:
-            Refusal: 413 for too long a body, 415 for a compressed one.
+            Refusal: 415 if the body is said to be clearly something else.
+        """
+        kind = self.media_type()
+        if kind not in _MAY_BE_JSON and b"/" in kind and not kind.endswith(b"+json"):
+            said = shown(kind.decode("latin-1"))
+            message = f"Content-Type is {said}, but must be application/json: see /docs for an example"
+            raise Refusal("unsupported_media_type", message, status=415)
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body, unpacked.
+
+        Args:
+            limit: Most bytes, before and after unpacking; a longer body is refused as soon as its length is known.
+
+        Raises:
+            Refusal: 413 for too long a body, 415 for an unknown compression, 400 for a broken one.
             Gone: If the client hung up.
         """
-        encoding = self.headers.get(b"content-encoding", b"identity")
-        if encoding.lower() != b"identity":
-            message = (
-                f"Content-Encoding is {encoding[:40].decode('latin-1')}, but must be identity: send it uncompressed"
-            )
-            raise Refusal("unsupported_encoding", message, status=415)
+        encoding = self.headers.get(b"content-encoding", b"identity").lower()
+        inflater = None if encoding == b"identity" else Inflater(encoding)
         declared = self.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared[:20]) > limit:
             raise _too_large(limit)
-        return await self._read(limit)
+        return await self._read(limit, inflater)
 
-    async def _read(self, limit: int) -> bytes:
+    async def _read(self, limit: int, inflater: Inflater | None) -> bytes:
         chunks: list[bytes] = []
         size, more = 0, True
         while more:
@@ -119,72 +97,33 @@ class Request:
             if message["type"] == "http.disconnect":
                 raise Gone
             chunk = message.get("body", b"")
+            if inflater is not None:
+                chunk = inflater.take(chunk, limit - size)
             size += len(chunk)
             if size > limit:
                 raise _too_large(limit)
             chunks.append(chunk)
             more = message.get("more_body", False)
         self.note.body_bytes = size
+        if inflater is not None:
+            inflater.end()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def fresh_id() -> str:
+    """A name for a request that brought none."""
+    return secrets.token_hex(8)
+
+
+def _path(scope: Scope) -> str:
+    """The path with its escapes undone, but one with an escaped slash as it is: no name of ours has a slash."""
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%" in raw and (b"%2f" in raw or b"%2F" in raw):
+        return raw.decode("latin-1")
+    path: str = scope["path"]
+    return path
 
 
 def _too_large(limit: int) -> Refusal:
     message = f"the body is larger than {limit} bytes, but must not be: send fewer rows (limit: INGOT_MAX_BODY_BYTES)"
     return Refusal("body_too_large", message, status=413)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What goes out."""
-
-    body: bytes
-    status: int = 200
-    media_type: bytes = b"application/json"
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-    async def send(self, send: Send, request_id: str, more: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        """Sends it in one piece, with its length, the request's name, and more headers."""
-        headers = [
-            (b"content-type", self.media_type),
-            (b"content-length", str(len(self.body)).encode()),
-            (b"x-request-id", request_id.encode()),
-            *self.headers,
-            *more,
-        ]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body})
-
-
-def parse_object(body: bytes) -> dict[str, Any]:
-    """A JSON object from a body.
-
-    Raises:
-        Refusal: If it is not UTF-8, not JSON (NaN and Infinity are not), nested too deep, or no object.
-    """
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Refusal("not_json", f"the body is not JSON: {_why(body, error)}") from error
-    if not isinstance(value, dict):
-        message = f"the body is a JSON {type(value).__name__}, but must be an object: see /docs for an example"
-        raise Refusal("wrong_type", message)
-    return value
-
-
-def _why(body: bytes, error: orjson.JSONDecodeError) -> str:
-    if not body:
-        return "it is empty, but must be an object: see /docs for an example"
-    if any(error.doc.startswith(word, error.pos) for word in ("NaN", "Infinity", "-Infinity", "nan", "inf")):
-        return f"NaN and Infinity are not numbers in JSON: send null for a missing value (char {error.pos})"
-    return f"{error}: see /docs for an example"
-
-
-def json_reply(value: Any, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
-    """A JSON reply; numpy arrays and numbers are written in their own shortest digits."""
-    return Reply(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), status, headers=headers)
-
-
-def error_reply(error: Refusal, request_id: str) -> Reply:
-    """The body every error has."""
-    content = {"code": error.code, "field": error.field, "message": str(error), "request_id": request_id}
-    return json_reply({"error": content}, error.status, error.headers)

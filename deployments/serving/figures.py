@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from deployments.serving.exchange import Note
+from deployments.serving.note import Note
 
 Labels = tuple[str, ...]
 Snapshot = dict[str, list[tuple[Labels, Any]]]

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from html import escape
 
 from deployments.serving.card import as_html
-from deployments.serving.exchange import Reply
 from deployments.serving.facts import facts, moment, table
 from deployments.serving.library import Served, Shelf
 from deployments.serving.live import SECONDS, Figures, Live
 from deployments.serving.page import framed
+from deployments.serving.reply import Reply
 from deployments.serving.try_it import try_form
 from tasks.contracts.manifest import JournalEntry
 

@@ -200,3 +200,19 @@ def place_of(model: str, key: bytes) -> float:
         return random.random()  # noqa: S311 - no secret
     digest = blake2b(model.encode() + b"\0" + key, digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
+
+
+def only(shelves: Sequence[tuple[str, Shelf]]) -> str:
+    """The model that is meant when none is named.
+
+    Raises:
+        Refusal: 400 if there are several, 503 if there is none yet.
+    """
+    if not shelves:
+        message = "no model is loaded yet, but one must be: publish one, or try again in a second"
+        raise Refusal("not_ready", message, status=503, headers=((b"retry-after", b"1"),))
+    if len(shelves) > 1:
+        known = ", ".join(name for name, _ in shelves[:20])
+        message = f"the model is not named, but must be: POST to /invocations/NAME, where NAME is one of {known}"
+        raise Refusal("missing_model", message)
+    return shelves[0][0]

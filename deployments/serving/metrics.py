@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from deployments.serving.exchange import Reply
 from deployments.serving.figures import (
     CANARY,
     CHAMPION,
@@ -33,6 +32,7 @@ from deployments.serving.figures import (
     merged,
 )
 from deployments.serving.library import Library
+from deployments.serving.reply import Reply
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

@@ -5,14 +5,17 @@
 """
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from deployments.serving.json_body import parse_object
 from deployments.serving.library import Served
 from deployments.serving.question import Arrays, Question, finite
 from deployments.serving.refusal import Refusal, clipped, shown
-from deployments.serving.tensors import flatten, place_at, to_array
+from deployments.serving.reply import Reply, json_reply
+from deployments.serving.tensors import Place, flatten, place_at, to_array
 from tasks.contracts.errors import unknown_name
 from tasks.contracts.signature import Signature, Tensor
 
@@ -41,26 +44,40 @@ def _is_matrix(tensor: Tensor) -> bool:
     return tensor.datatype != "UINT8" and tensor.shape[1:] == (len(tensor.columns),)
 
 
-def read_rows(served: Served, body: dict[str, Any]) -> Question:
+def read_rows(served: Served, body: bytes) -> Question:
     """Reads named features.
 
     Raises:
         Refusal: If a feature is missing, unknown, null or of another type, or there are no rows.
     """
     signature = served.manifest.signature
-    rows = _rows(body)
+    rows = _rows(parse_object(body))
+
+    def word(outputs: Arrays) -> Reply:
+        told = answers(signature, finite(outputs))
+        return json_reply({"model": served.model, "version": served.version, "outputs": told})
+
+    return Question(arrays(signature, rows, "inputs"), len(rows), word)
+
+
+def arrays(signature: Signature, rows: list[Any], field: str) -> dict[str, np.ndarray]:
+    """Rows of named features as the tensors that carry them.
+
+    Args:
+        signature: What the model takes.
+        rows: At least one.
+        field: Where they stand in the body.
+
+    Raises:
+        Refusal: If a feature is missing, unknown, null or of another type.
+    """
     known = frozenset(key for tensor in signature.inputs for key in keys_of(tensor))
     for index, row in enumerate(rows):
         if type(row) is not dict:
-            raise _no_row(index, row, known)
+            raise _no_row(f"{field}[{index}]", row, known)
         if row.keys() != known:
-            raise _wrong_keys(index, row, signature)
-    inputs = {tensor.name: _column(tensor, rows) for tensor in signature.inputs}
-
-    def word(outputs: Arrays) -> Any:
-        return {"model": served.model, "version": served.version, "outputs": answers(signature, finite(outputs))}
-
-    return Question(inputs, len(rows), word)
+            raise _wrong_keys(f"{field}[{index}]", row, signature)
+    return {tensor.name: _column(tensor, rows, field) for tensor in signature.inputs}
 
 
 def answers(signature: Signature, outputs: Arrays) -> list[dict[str, Any]]:
@@ -85,20 +102,20 @@ def _rows(body: dict[str, Any]) -> list[Any]:
     return rows
 
 
-def _no_row(index: int, row: Any, known: frozenset[str]) -> Refusal:
-    message = f"inputs[{index}] is {shown(row)}, but must be an object of features: {', '.join(sorted(known)[:20])}"
-    return Refusal("wrong_type", message, field=f"inputs[{index}]")
+def _no_row(place: str, row: Any, known: frozenset[str]) -> Refusal:
+    message = f"{place} is {shown(row)}, but must be an object of features: {', '.join(sorted(known)[:20])}"
+    return Refusal("wrong_type", message, field=place)
 
 
-def _wrong_keys(index: int, row: dict[str, Any], signature: Signature) -> Refusal:
+def _wrong_keys(row_place: str, row: dict[str, Any], signature: Signature) -> Refusal:
     known = [key for tensor in signature.inputs for key in keys_of(tensor)]
     listed = set(known)
     for name in row:
         if name not in listed:
-            place = f"inputs[{index}].{clipped(name)}"
+            place = f"{row_place}.{clipped(name)}"
             return Refusal("unknown_feature", f"{place}: {unknown_name('feature', clipped(name), known)}", field=place)
     name = next(key for key in known if key not in row)
-    place = f"inputs[{index}].{name}"
+    place = f"{row_place}.{name}"
     message = f"{place} is missing, but every row must name all features{_or_null(name, signature)}"
     return Refusal("missing_feature", message, field=place)
 
@@ -111,28 +128,27 @@ def _or_null(name: str, signature: Signature) -> str:
     return ": send its value"
 
 
-def _column(tensor: Tensor, rows: list[dict[str, Any]]) -> np.ndarray:
+def _column(tensor: Tensor, rows: list[dict[str, Any]], field: str) -> np.ndarray:
     keys, shape = keys_of(tensor), item_shape(tensor)
     if shape:
-        return _items(tensor, rows, keys[0], shape)
+        return _items(tensor, [row[keys[0]] for row in rows], lambda index: f"{field}[{index}].{keys[0]}", shape)
     values = [row[key] for row in rows for key in keys]
 
     def place(index: int) -> str:
         row, column = divmod(index, len(keys))
-        return f"inputs[{row}].{keys[column]}"
+        return f"{field}[{row}].{keys[column]}"
 
     return to_array(tensor, values, place).reshape(len(rows), *tensor.shape[1:])
 
 
-def _items(tensor: Tensor, rows: list[dict[str, Any]], key: str, shape: tuple[int, ...]) -> np.ndarray:
+def _items(tensor: Tensor, items: list[Any], place: Place, shape: tuple[int, ...]) -> np.ndarray:
     values: list[Any] = []
-    for index, row in enumerate(rows):
-        if type(row[key]) is not list:
-            place = f"inputs[{index}].{key}"
-            message = f"{place} is {shown(row[key])}, but must be nested lists of shape {list(shape)}"
-            raise Refusal("missing_value" if row[key] is None else "wrong_type", message, field=place)
-        values += flatten(row[key], shape, f"inputs[{index}].{key}")
-    size = len(values) // len(rows)
-    return to_array(
-        tensor, values, lambda index: place_at(f"inputs[{index // size}].{key}", index % size, shape)
-    ).reshape(len(rows), *shape)
+    for index, item in enumerate(items):
+        if type(item) is not list:
+            message = f"{place(index)} is {shown(item)}, but must be nested lists of shape {list(shape)}"
+            raise Refusal("missing_value" if item is None else "wrong_type", message, field=place(index))
+        values += flatten(item, shape, place(index))
+    size = prod(shape)
+    return to_array(tensor, values, lambda index: place_at(place(index // size), index % size, shape)).reshape(
+        len(items), *shape
+    )

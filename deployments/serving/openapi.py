@@ -1,25 +1,11 @@
 """The OpenAPI 3.1 document, made from the signatures that are served; examples are rows of the golden batch."""
 
 from collections.abc import Sequence
-from math import prod
-from typing import Any
 
+from deployments.serving import schemas
 from deployments.serving.library import Served
-from deployments.serving.named_features import item_shape, keys_of, named
-from deployments.serving.tensors import flatten
-from tasks.contracts.signature import Datatype, Tensor
+from deployments.serving.schemas import Json
 
-Json = dict[str, Any]
-
-_LARGEST_EXAMPLE = 4096
-"""Values of a row: a photo as an example would bury the document."""
-
-_TYPES: dict[Datatype, Json] = {
-    "FP32": {"type": "number"},
-    "INT64": {"type": "integer"},
-    "UINT8": {"type": "integer", "minimum": 0, "maximum": 255},
-    "BYTES": {"type": "string"},
-}
 _ANY_OBJECT: Json = {"type": "object"}
 _ERROR: Json = {
     "type": "object",
@@ -45,10 +31,22 @@ _COMPONENTS: Json = {
         "Failed": {"description": "The server is at fault, or not ready yet", "content": _ERROR_CONTENT},
     },
 }
+_TEXT: Json = {"type": "string"}
+_VERSION: Json = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
+_BYTES: Json = {
+    "schema": {
+        "type": "string",
+        "contentMediaType": "application/octet-stream",
+        "description": "The JSON, then the bytes of each tensor that has `binary_data_size` among its parameters, in "
+        "their order; the header Inference-Header-Content-Length is the length of the JSON",
+    }
+}
 _PLAIN = (
     ("/v2", "What this server is", "server"),
     ("/v2/health/live", "Whether the process runs", "live"),
     ("/v2/health/ready", "Whether every followed model answers; 503 until then", "ready"),
+    ("/ping", "The same, as MLflow's client asks", "ping"),
+    ("/health", "The same, as MLflow's server has it", "health"),
 )
 
 
@@ -63,50 +61,84 @@ def document(champions: Sequence[Served], version: str) -> Json:
     for served in champions:
         paths |= _model_paths(served)
     for path, summary, name in _PLAIN:
-        paths[path] = {
-            "get": {"operationId": name, "tags": ["server"], "summary": summary, "responses": _answers(_ANY_OBJECT)}
-        }
+        paths[path] = {"get": _server(name, summary, _answers(_ANY_OBJECT))}
+    paths["/v2/models"] = {"get": _index("models")}
+    paths["/v2/repository/index"] = {"post": _index("repository_index")}
+    paths["/version"] = {"get": _server("version", "The version of this software", _answers(_TEXT, "text/plain"))}
+    if len(champions) == 1:
+        paths["/invocations"] = {"post": _invocation(champions[0], "invoke_the_only_one_of")}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Ingot serving",
             "version": version,
-            "description": "Named features at /predict, Open Inference Protocol V2 at /v2. All bodies are JSON.",
+            "description": "Named features at /predict, Open Inference Protocol V2 at /v2, MLflow's at /invocations.",
         },
         "paths": paths,
         "components": _COMPONENTS,
     }
 
 
+def _server(name: str, summary: str, responses: Json) -> Json:
+    return {"operationId": name, "tags": ["server"], "summary": summary, "responses": responses}
+
+
+def _index(name: str) -> Json:
+    entry = schemas.object_of({key: {"type": "string"} for key in ("name", "version", "state", "reason")})
+    return _server(name, "The versions at hand", _answers({"type": "array", "items": entry}))
+
+
 def _model_paths(served: Served) -> Json:
     model = served.model
+    paths: Json = {
+        f"/predict/{model}": {"post": _prediction(served)},
+        f"/invocations/{model}": {"post": _invocation(served, "invoke")},
+    }
     base = f"/v2/models/{model}"
+    paths |= _version_paths(served, base, "")
+    paths |= {
+        path: {method: operation | {"parameters": [_VERSION]} for method, operation in operations.items()}
+        for path, operations in _version_paths(served, f"{base}/versions/{{version}}", "_version").items()
+    }
+    return paths
+
+
+def _version_paths(served: Served, base: str, suffix: str) -> Json:
     return {
-        f"/predict/{model}": {
-            "post": _operation(
-                served, "predict", "Named features in, answers out", _predict_request(served), _predict_answer(served)
-            )
-        },
-        f"{base}/infer": {
-            "post": _operation(
-                served, "infer", "Tensors in, tensors out", _infer_request(served), _infer_answer(served)
-            )
-        },
-        base: {"get": _read(served, "metadata", "Tensors, versions and candidate")},
-        f"{base}/ready": {"get": _read(served, "ready", "Whether it answers")},
+        f"{base}/infer": {"post": _inference(served, f"infer{suffix}")},
+        base: {"get": _read(served, f"metadata{suffix}", "Tensors, versions and candidate")},
+        f"{base}/ready": {"get": _read(served, f"ready{suffix}", "Whether it answers")},
     }
 
 
-def _operation(served: Served, verb: str, summary: str, schema: Json, answer: Json) -> Json:
-    content: Json = {"schema": schema}
-    example = _EXAMPLES[verb](served)
-    if example is not None:
-        content["example"] = example
-    return {
-        **_read(served, verb, summary),
-        "requestBody": {"required": True, "content": {"application/json": content}},
-        "responses": _answers(answer),
-    }
+def _prediction(served: Served) -> Json:
+    body = _content(schemas.predict_request(served), schemas.predict_example(served))
+    return _operation(
+        served, "predict", "Named features in, answers out", body, _answers(schemas.predict_answer(served))
+    )
+
+
+def _inference(served: Served, verb: str) -> Json:
+    body = _content(schemas.infer_request(served), schemas.infer_example(served)) | {"application/octet-stream": _BYTES}
+    answers = _answers(schemas.infer_answer(served))
+    answers["200"]["content"]["application/octet-stream"] = _BYTES
+    return _operation(served, verb, "Tensors in, tensors out", body, answers)
+
+
+def _invocation(served: Served, verb: str) -> Json:
+    row = schemas.predict_example(served)
+    example = None if row is None else {"dataframe_records": row["inputs"]}
+    body = _content(schemas.invoke_request(served), example) | {"text/csv": {"schema": _TEXT}}
+    return _operation(served, verb, "As MLflow's scoring server", body, _answers(schemas.invoke_answer(served)))
+
+
+def _content(schema: Json, example: Json | None) -> Json:
+    return {"application/json": {"schema": schema} | ({} if example is None else {"example": example})}
+
+
+def _operation(served: Served, verb: str, summary: str, content: Json, responses: Json) -> Json:
+    body = {"requestBody": {"required": True, "content": content}, "responses": responses}
+    return _read(served, verb, summary) | body
 
 
 def _read(served: Served, verb: str, summary: str) -> Json:
@@ -118,120 +150,9 @@ def _read(served: Served, verb: str, summary: str) -> Json:
     }
 
 
-def _answers(schema: Json) -> Json:
+def _answers(schema: Json, media_type: str = "application/json") -> Json:
     return {
-        "200": {"description": "The answer", "content": {"application/json": {"schema": schema}}},
+        "200": {"description": "The answer", "content": {media_type: {"schema": schema}}},
         "4XX": {"$ref": "#/components/responses/Refused"},
         "5XX": {"$ref": "#/components/responses/Failed"},
     }
-
-
-def _predict_request(served: Served) -> Json:
-    features: Json = {}
-    for tensor in served.manifest.signature.inputs:
-        for index, key in enumerate(keys_of(tensor)):
-            nullable = index < len(tensor.nullable) and tensor.nullable[index]
-            features[key] = _value(tensor, item_shape(tensor), nullable)
-    return _object({"inputs": _list(_object(features))})
-
-
-def _value(tensor: Tensor, shape: tuple[int, ...], nullable: bool) -> Json:
-    schema: Json = dict(_TYPES[tensor.datatype])
-    if nullable and not shape:
-        schema["type"] = [schema["type"], "null"]
-    for size in reversed(shape):
-        schema = {"type": "array", "items": schema, "minItems": size, "maxItems": size}
-    return schema
-
-
-def _predict_answer(served: Served) -> Json:
-    labels = list(served.manifest.signature.labels)
-    answer = _object({"value": {"type": "number"}})
-    if labels:
-        probabilities = _object({str(label): {"type": "number"} for label in labels})
-        answer = _object({"label": {"enum": labels}, "probabilities": probabilities})
-    return _object({"model": {"const": served.model}, "version": {"type": "string"}, "outputs": _list(answer)})
-
-
-def _infer_request(served: Served) -> Json:
-    inputs = served.manifest.signature.inputs
-    tensor = _tensor([each.name for each in inputs], sorted({each.datatype for each in inputs}))
-    wanted = {"type": "object", "required": ["name"], "properties": {"name": {"enum": _output_names(served)}}}
-    return {
-        "type": "object",
-        "required": ["inputs"],
-        "properties": {
-            "id": {"type": "string"},
-            "parameters": {"type": "object"},
-            "inputs": _list(tensor) | {"minItems": len(inputs), "maxItems": len(inputs)},
-            "outputs": {"type": "array", "items": wanted},
-        },
-    }
-
-
-def _infer_answer(served: Served) -> Json:
-    outputs = served.manifest.signature.outputs
-    tensor = _tensor(_output_names(served), sorted({each.datatype for each in outputs}))
-    required = {"model_name": {"const": served.model}, "model_version": {"type": "string"}, "outputs": _list(tensor)}
-    answer = _object(required)
-    answer["properties"]["id"] = {"type": "string"}
-    return answer
-
-
-def _output_names(served: Served) -> list[str]:
-    return [tensor.name for tensor in served.manifest.signature.outputs]
-
-
-def _tensor(names: list[str], datatypes: list[str]) -> Json:
-    return {
-        "type": "object",
-        "required": ["name", "shape", "datatype", "data"],
-        "properties": {
-            "name": {"enum": names},
-            "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}},
-            "datatype": {"enum": datatypes},
-            "data": {"type": "array", "description": "Flat, or nested as shape says"},
-        },
-    }
-
-
-def _object(properties: Json) -> Json:
-    return {
-        "type": "object",
-        "required": list(properties),
-        "properties": properties,
-        "additionalProperties": False,
-    }
-
-
-def _list(items: Json) -> Json:
-    return {"type": "array", "minItems": 1, "items": items}
-
-
-def _golden_row(served: Served) -> dict[str, Any] | None:
-    inputs = served.manifest.signature.inputs
-    if sum(prod(tensor.shape[1:]) for tensor in inputs) > _LARGEST_EXAMPLE:
-        return None
-    return {tensor.name: served.manifest.golden.inputs[tensor.name][0] for tensor in inputs}
-
-
-def _predict_example(served: Served) -> Json | None:
-    row = _golden_row(served)
-    if row is None:
-        return None
-    return {"inputs": [named(served.manifest.signature.inputs, row)]}
-
-
-def _infer_example(served: Served) -> Json | None:
-    row = _golden_row(served)
-    if row is None:
-        return None
-    tensors = []
-    for tensor in served.manifest.signature.inputs:
-        shape = (1, *tensor.shape[1:])
-        data = flatten([row[tensor.name]], shape, "golden")
-        tensors.append({"name": tensor.name, "shape": list(shape), "datatype": tensor.datatype, "data": data})
-    return {"inputs": tensors}
-
-
-_EXAMPLES = {"predict": _predict_example, "infer": _infer_example}

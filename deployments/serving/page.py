@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Literal
 
-from deployments.serving.exchange import Reply
+from deployments.serving.reply import Reply
 
 Script = Literal["docs.js", "live.js", "try.js"]
 

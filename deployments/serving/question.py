@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from deployments.serving.library import Served
 from deployments.serving.refusal import Refusal
+from deployments.serving.reply import Reply
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -18,15 +19,15 @@ class Question:
 
     inputs: dict[str, np.ndarray]
     rows: int
-    word: Callable[[Arrays], Any]
-    """Output arrays to what is sent as JSON."""
+    word: Callable[[Arrays], Reply]
+    """Output arrays to what is sent."""
 
 
 class Dialect(Protocol):
     """How a body becomes a question: one for each protocol that is spoken."""
 
-    def __call__(self, served: Served, body: dict[str, Any]) -> Question:
-        """Reads a body against the served version's signature.
+    def __call__(self, served: Served, body: bytes) -> Question:
+        """Reads a body, unpacked but not parsed, against the served version's signature.
 
         Raises:
             Refusal: If it does not fit.

@@ -18,6 +18,7 @@ from deployments.serving.address import listening
 from deployments.serving.app import App
 from deployments.serving.figures import Figures
 from deployments.serving.library import Library
+from deployments.serving.protocol import Limits, bounded
 from deployments.serving.samples import Samples
 from deployments.serving.seen import Seen
 from deployments.serving.settings import Settings, model_names, pins
@@ -86,7 +87,8 @@ def serve(names: Sequence[str], settings: Settings) -> None:
             with beside(app.metrics.run), beside(samples.run), watched(watcher, settings.poll_seconds):
                 if settings.slot:  # the others answer meanwhile; one that has loaded nothing yet would refuse
                     watcher.looked.wait(_FIRST_LOOK_SECONDS)
-                run(carrier(app, tls), listener, app)
+                limits = Limits(settings.header_seconds, settings.body_seconds)
+                run(carrier(app, tls, limits), listener, app)
                 app.close()
 
 
@@ -117,10 +119,12 @@ def watched(watcher: Watcher, poll_seconds: float) -> Iterator[None]:
         thread.join(timeout=2)
 
 
-def carrier(app: App, tls: Tls | None = None) -> uvicorn.Server:
+def carrier(app: App, tls: Tls | None = None, limits: Limits | None = None) -> uvicorn.Server:
     """The uvicorn that carries an app, without what it would add: logs of its own, a `Server` header, websockets."""
     config = uvicorn.Config(
         app,
+        loop="uvloop",
+        http=bounded(limits or Limits()),
         interface="asgi3",
         lifespan="off",
         ws="none",

@@ -24,6 +24,10 @@ class Settings:
     """INGOT_SERVING_HOST."""
     port: int = 8080
     """INGOT_SERVING_PORT; 0 takes a free one."""
+    header_seconds: float = 10.0
+    """INGOT_HEADER_SECONDS: how long a connection may take to bring the whole head of a request."""
+    body_seconds: float = 60.0
+    """INGOT_BODY_SECONDS: how long a body may take to come, and an answer to be taken."""
     workers: int = 1
     """INGOT_SERVING_WORKERS: processes that share the port."""
     state: Path = Path(".ingot/serving")
@@ -57,6 +61,8 @@ class Settings:
         """
         return cls(
             max_body_bytes=int(_number(environment, "INGOT_MAX_BODY_BYTES", cls.max_body_bytes, 1024, 2**31)),
+            header_seconds=_number(environment, "INGOT_HEADER_SECONDS", cls.header_seconds, 0.1, 3600),
+            body_seconds=_number(environment, "INGOT_BODY_SECONDS", cls.body_seconds, 0.1, 86400),
             poll_seconds=_number(environment, "INGOT_POLL_SECONDS", cls.poll_seconds, 0.01, 3600),
             host=environment.get("INGOT_SERVING_HOST") or cls.host,
             port=int(_number(environment, "INGOT_SERVING_PORT", cls.port, 0, 65535)),

@@ -30,6 +30,7 @@ _SAID: dict[Datatype, str] = {
     "BYTES": "a string",
 }
 _MISSING: dict[Datatype, Any] = {"FP32": float("nan"), "BYTES": ""}
+_RANGE = "a number of 32 bits, at most 3.4e38 in size"
 _INT64 = np.iinfo(np.int64)
 
 
@@ -95,6 +96,33 @@ def to_array(tensor: Tensor, values: list[Any], place: Place) -> np.ndarray:
     return _MAKERS[tensor.datatype](values, place)
 
 
+def check_numbers(tensor: Tensor, values: np.ndarray, place: Place) -> None:
+    """Holds FP32 values that came as bytes to the rule of those in JSON: NaN is null, infinity is no number.
+
+    Args:
+        tensor: Says which columns may have gaps.
+        values: Flat.
+        place: Names a value.
+
+    Raises:
+        Refusal: At the first value that may not stand there.
+    """
+    if np.isfinite(values).all():
+        return
+    infinite = np.isinf(values)
+    if infinite.any():
+        raise _out_of_range(values, int(infinite.argmax()), place, _RANGE)
+    may_lack = np.resize(tensor.nullable or False, len(values))
+    refused = np.isnan(values) & ~may_lack
+    if refused.any():
+        raise _missing(tensor, place(int(refused.argmax())))
+
+
+def _missing(tensor: Tensor, place: str) -> Refusal:
+    message = f"{place} is null, but must be {_SAID[tensor.datatype]}: this model was trained without gaps"
+    return Refusal("missing_value", message, field=place)
+
+
 def _without_nulls(tensor: Tensor, values: list[Any], place: Place) -> list[Any]:
     filled = list(values)
     for index, value in enumerate(values):
@@ -102,10 +130,7 @@ def _without_nulls(tensor: Tensor, values: list[Any], place: Place) -> list[Any]
             continue
         nullable = tensor.nullable[index % len(tensor.nullable)] if tensor.nullable else False
         if not nullable or tensor.datatype not in _MISSING:
-            message = (
-                f"{place(index)} is null, but must be {_SAID[tensor.datatype]}: this model was trained without gaps"
-            )
-            raise Refusal("missing_value", message, field=place(index))
+            raise _missing(tensor, place(index))
         filled[index] = _MISSING[tensor.datatype]
     return filled
 
@@ -119,7 +144,7 @@ def _numbers(values: list[Any], place: Place) -> np.ndarray:
             narrow = np.array(values, dtype=np.float64).astype(np.float32)
     infinite = np.isinf(narrow)
     if infinite.any():
-        raise _out_of_range(values, int(infinite.argmax()), place, "a number of 32 bits, at most 3.4e38 in size")
+        raise _out_of_range(values, int(infinite.argmax()), place, _RANGE)
     return narrow
 
 
@@ -154,7 +179,7 @@ def _not(place: str, value: Any, datatype: Datatype) -> str:
     return f"{place} is {shown(value)}, but must be {_SAID[datatype]}"
 
 
-def _out_of_range(values: list[Any], index: int, place: Place, rule: str) -> Refusal:
+def _out_of_range(values: Sequence[Any] | np.ndarray, index: int, place: Place, rule: str) -> Refusal:
     message = f"{place(index)} is {shown(values[index])}, but must be {rule}"
     return Refusal("out_of_range", message, field=place(index))
 

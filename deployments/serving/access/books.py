@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from deployments.serving.access.audit import AuditLog, utc
 from deployments.serving.access.usage import Place, Usage
-from deployments.serving.exchange import Reply, Request
+from deployments.serving.exchange import Request
+from deployments.serving.reply import Reply
 
 log = logging.getLogger("ingot.serving")
 
@@ -114,8 +115,6 @@ class Books:
     def _take_down(self, entry: Entry) -> None:
         request, note = entry.request, entry.request.note
         caller = note.caller
-        if caller is None:
-            return
         if caller.counted:
             # Names of models that are not served come from clients, and could be without end.
             model = note.model if note.version else ""

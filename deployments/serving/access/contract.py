@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from deployments.serving.access.caller import ANYBODY, Caller
-from deployments.serving.exchange import Reply, Request
+from deployments.serving.exchange import Request
+from deployments.serving.reply import Reply
 
 
 class Access(Protocol):
@@ -35,6 +36,7 @@ class OpenAccess:
 
     def admit(self, request: Request, model: str) -> Caller:
         """Lets everybody in."""
+        request.note.caller = ANYBODY
         return ANYBODY
 
     def settle(self, request: Request, reply: Reply | None, seconds: float) -> None:

@@ -10,8 +10,9 @@ from deployments.serving.access.caller import ANYBODY, NOBODY, STRANGER, Caller
 from deployments.serving.access.credentials import token_of
 from deployments.serving.access.roster import Holder, Roster
 from deployments.serving.access.strangers import Strangers
-from deployments.serving.exchange import Reply, Request
-from deployments.serving.refusal import Refusal, clipped
+from deployments.serving.exchange import Request
+from deployments.serving.refusal import Refusal
+from deployments.serving.reply import Reply
 
 _OPEN = frozenset(("/ping", "/health"))
 _OPEN_BELOW = "/v2/health/"
@@ -80,7 +81,7 @@ class Door:
     def settle(self, request: Request, reply: Reply | None, seconds: float) -> None:
         """See `Access`."""
         caller = request.note.caller
-        if caller is not None and (caller.counted or caller.audited):
+        if caller.counted or caller.audited:
             self._books.enter(request, reply, seconds)
 
     def _without_keys(self, roster: Roster | None) -> Caller:
@@ -97,8 +98,8 @@ class Door:
             raise _refused("revoked_key", f"API key {holder.caller.key} was revoked: use another")
         if wall >= holder.expires:
             raise _refused("expired_key", f"API key {holder.caller.key} has expired: use another")
-        if model and holder.models and model not in holder.models:
-            raise _forbidden(holder, model)
+        if model:
+            holder.caller.check(model)
         if holder.allowance is not None:
             wait = self._allowances.take(holder.allowance, time.monotonic(), wall)
             if wait is not None:
@@ -127,12 +128,6 @@ def _refused(code: str, message: str) -> Refusal:
 
 def _closed(code: str, message: str) -> Refusal:
     return Refusal(code, message, status=503, headers=((b"retry-after", b"1"),))
-
-
-def _forbidden(holder: Holder, model: str) -> Refusal:
-    allowed = ", ".join(sorted(holder.models))
-    message = f"model is {clipped(model)!r}, but API key {holder.caller.key} may ask {allowed} alone: use another key"
-    return Refusal("forbidden_model", message, status=403)
 
 
 def _too_many(holder: Holder, wait: Wait) -> Refusal:

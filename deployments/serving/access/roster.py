@@ -13,7 +13,6 @@ class Holder:
     """One key, ready to be asked about."""
 
     caller: Caller
-    models: frozenset[str]
     expires: float
     """Seconds since the epoch."""
     revoked: bool
@@ -43,5 +42,5 @@ NO_KEYS = Roster(0, {})
 
 
 def _holder(key: ApiKey, allowance: Allowance | None) -> Holder:
-    caller = Caller(key.id, key.name, audited=True)
-    return Holder(caller, frozenset(key.models), key.expires, bool(key.revoked_at), allowance)
+    caller = Caller(key.id, key.name, audited=True, models=frozenset(key.models))
+    return Holder(caller, key.expires, bool(key.revoked_at), allowance)

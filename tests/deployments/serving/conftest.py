@@ -288,7 +288,7 @@ def rollback(store, name, version, manifest):
     journal.move_pointer(journal.append(action="rollback", **facts, actor="test", reason="test"))
 
 
-def call(app, method, path, body=b"", *, headers=(), chunks=()):
+def call(app, method, path, body=b"", *, headers=(), chunks=(), unpack=bytes, raw_path=b""):
     """One request straight into an ASGI app: status, headers, and the parsed body (or the text, if it is not JSON)."""
     waiting = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     if isinstance(body, dict | list):
@@ -302,19 +302,19 @@ def call(app, method, path, body=b"", *, headers=(), chunks=()):
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
+    scope = {"type": "http", "method": method, "path": path, "raw_path": raw_path, "headers": list(headers)}
     asyncio.run(app(scope, receive, send))
-    content = b"".join(message.get("body", b"") for message in sent[1:])
+    content = unpack(b"".join(message.get("body", b"") for message in sent[1:]))
     head = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    value = json.loads(content) if head["content-type"] == "application/json" else content.decode()
-    return SimpleNamespace(status=sent[0]["status"], headers=head, body=value, left=waiting)
+    value = json.loads(content) if head["content-type"] == "application/json" else content.decode("utf-8", "replace")
+    return SimpleNamespace(status=sent[0]["status"], headers=head, body=value, content=content, left=waiting)
 
 
 @contextmanager
-def carried(app):
+def carried(app, limits=None):
     """The app behind uvicorn on a free port."""
     with listening("127.0.0.1", 0) as listener:
-        server = carrier(app)
+        server = carrier(app, limits=limits)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

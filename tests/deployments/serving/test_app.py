@@ -1,5 +1,7 @@
+import gzip
 import json
 import re
+import zlib
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,7 +25,7 @@ def error_of(reply):
 
 
 def test_health_and_server_metadata(ask):
-    assert ask("GET", "/v2").body == {"name": "ingot", "version": "1.2.3", "extensions": []}
+    assert ask("GET", "/v2").body == {"name": "ingot", "version": "1.2.3", "extensions": ["binary_tensor_data"]}
     assert ask("GET", "/v2/health/live").body == {"live": True}
     assert ask("GET", "/v2/health/ready").body == {"ready": True, "models": ["image", "mixed", "numbers", "text"]}
     reply = ask("GET", "/v2/models/text/ready")
@@ -99,9 +101,116 @@ def test_a_body_in_many_pieces_is_put_together(ask):
     assert reply.status == 200
 
 
-def test_a_compressed_body_is_415(ask):
-    reply = ask("POST", PREDICT, b"\x1f\x8b", headers=[(b"content-encoding", b"gzip")])
-    assert error_of(reply) == (415, "unsupported_encoding")
+def packed(encoding, body):
+    if encoding == "raw":
+        packer = zlib.compressobj(wbits=-15)
+        return packer.compress(body) + packer.flush()
+    return gzip.compress(body) if encoding.endswith("gzip") else zlib.compress(body)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"), [("gzip", "gzip"), ("x-gzip", "X-GZIP"), ("deflate", "deflate"), ("raw", "deflate")]
+)
+def test_a_compressed_body_is_unpacked_whatever_its_pieces(ask, encoding, said):
+    body = packed(encoding, json.dumps({"inputs": [ROW] * 50}).encode())
+    plain = ask("POST", PREDICT, {"inputs": [ROW] * 50})
+    for size in (1, 7, len(body)):
+        pieces = [body[start : start + size] for start in range(0, len(body), size)]
+        reply = ask("POST", PREDICT, chunks=pieces, headers=[(b"content-encoding", said.encode())])
+        assert (reply.status, reply.body) == (200, plain.body)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status", "code"),
+    [
+        ("br", b"\x0b", 415, "unsupported_encoding"),
+        ("gzip, gzip", b"\x1f\x8b", 415, "unsupported_encoding"),
+        ("gzip", b"{}", 400, "broken_encoding"),
+        ("gzip", b"", 400, "broken_encoding"),
+        ("gzip", gzip.compress(b"{}")[:-3], 400, "broken_encoding"),
+        ("gzip", gzip.compress(b"{}") + b"more", 400, "broken_encoding"),
+        ("gzip", gzip.compress(b"{}") * 2, 400, "broken_encoding"),
+        ("gzip", gzip.compress(b"{}")[:-8] + b"\0" * 8, 400, "broken_encoding"),
+        ("deflate", b"\xff\xff\xff", 400, "broken_encoding"),
+        ("gzip", gzip.compress(b" " * 1_000_001), 413, "body_too_large"),
+        ("deflate", zlib.compress(b" " * 500_000_000, 9), 413, "body_too_large"),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_a_body_that_is_not_packed_as_it_says_or_is_a_bomb_is_4xx(ask, *, encoding, body, status, code):
+    reply = ask("POST", PREDICT, body, headers=[(b"content-encoding", encoding.encode())])
+    assert error_of(reply) == (status, code)
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "Application/JSON; charset=utf-8", "text/plain", "a", "x/y+json", ""]
+)
+def test_what_may_be_json_is_read_as_json(ask, kind):
+    assert ask("POST", PREDICT, {"inputs": [ROW]}, headers=[(b"content-type", kind.encode())]).status == 200
+
+
+@pytest.mark.parametrize("kind", ["text/csv", "multipart/form-data; boundary=a", "image/png", "application/xml"])
+def test_what_is_clearly_no_json_is_415(ask, kind):
+    reply = ask("POST", PREDICT, {"inputs": [ROW]}, headers=[(b"content-type", kind.encode())])
+    assert error_of(reply) == (415, "unsupported_media_type")
+    assert "must be application/json" in reply.body["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"inputs": [], "inputs": []}',
+        b'{"inputs": [{"age": 1, "age": 2}]}',
+        b'{"inputs": [{"age": 1, "\\u0061ge": 2, "city": "a:b"}]}',
+        b'{"inputs": [{"age": {"a": 1, "a": 2}}]}',
+        b'{"inputs": [1, {"a": [[{"x:y": 1, "x:y": 2}]]}]}',
+        b'{"inputs": [{"a:": 1, "a\\u003a": 2}]}',
+        b'{"inputs": [{"city": "a\\u003A\\u003a\\u003a", "b": 1, "b": 2}]}',
+    ],
+)
+def test_a_key_that_stands_twice_is_400(ask, body):
+    assert error_of(ask("POST", PREDICT, body)) == (400, "duplicate_key")
+
+
+def test_colons_in_strings_are_no_keys(ask):
+    for city in ("a:b", "::", r"\u003a", r"\u003A:", r"\":", r"{\"a\":1}"):
+        body = b'{"inputs": [{"age": 1, "city": "%s", "height": 2}]}' % city.encode()
+        assert ask("POST", PREDICT, body).status == 200
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding", "unpack"),
+    [("gzip, deflate, br", "gzip", gzip.decompress), ("gzip;q=0, deflate", "deflate", zlib.decompress)],
+)
+def test_a_long_answer_is_packed_as_the_client_accepts_it(ask, accepted, encoding, unpack):
+    body = {"inputs": [ROW] * 2000}
+    reply = ask("POST", PREDICT, body, headers=[(b"accept-encoding", accepted.encode())], unpack=unpack)
+    assert reply.body == ask("POST", PREDICT, body).body
+    assert (reply.headers["content-encoding"], reply.headers["vary"]) == (encoding, "accept-encoding")
+    assert int(reply.headers["content-length"]) < 20_000
+
+
+@pytest.mark.parametrize("accepted", ["", "br", "gzip;q=0", "gzip; q=0.000", "identity"])
+def test_an_answer_is_not_packed_for_who_cannot_unpack_it(ask, accepted):
+    headers = [(b"accept-encoding", accepted.encode())]
+    assert "content-encoding" not in ask("POST", PREDICT, {"inputs": [ROW] * 50}, headers=headers).headers
+
+
+def test_a_short_answer_is_left_as_it_is(ask):
+    reply = ask("POST", PREDICT, {"inputs": [ROW]}, headers=[(b"accept-encoding", b"gzip")])
+    assert "content-encoding" not in reply.headers
+
+
+def test_the_models_at_hand_are_listed_as_triton_lists_them(ask):
+    listed = ask("POST", "/v2/repository/index").body
+    assert listed == ask("GET", "/v2/models").body
+    assert {"name": "text", "version": "1", "state": "READY", "reason": ""} in listed
+
+
+def test_an_escaped_slash_is_no_separator(tiny, app):
+    path = "/v2/models/mixed%2Fready"
+    reply = tiny.call(app, "GET", "/v2/models/mixed/ready", raw_path=path.encode())
+    assert error_of(reply) == (404, "unknown_model")
 
 
 @pytest.mark.parametrize("name", ["abc-123", "A_b.c", "x" * 64])

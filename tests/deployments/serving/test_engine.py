@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.serving.engine import Engine
-from deployments.serving.exchange import Gone, Note
+from deployments.serving.exchange import Gone
 from deployments.serving.figures import Figures
+from deployments.serving.note import Note
 from deployments.serving.question import Question
 from deployments.serving.refusal import Refusal
 from tasks.contracts.errors import GraphError

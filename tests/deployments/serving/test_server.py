@@ -38,8 +38,7 @@ def test_answers_over_http_as_over_asgi(http, ask):
 
 def test_takes_json_without_a_content_type_as_tritonclient_sends_it(http):
     tensor = {"name": "features", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
-    parameters = {"binary_data_output": True}
-    content = httpx.Request("POST", "/", json={"id": "1", "inputs": [tensor], "parameters": parameters}).content
+    content = httpx.Request("POST", "/", json={"id": "1", "inputs": [tensor]}).content
     request = http.build_request("POST", "/v2/models/numbers/infer", content=content)
     request.headers.pop("content-type", None)
     reply = http.send(request)
