@@ -85,7 +85,7 @@ def test_the_docs_hold_a_form_with_an_example_for_every_model(ask):
     page = ask("GET", "/docs").body
     for name in ("mixed", "numbers", "image", "text"):
         assert f'data-method="POST" data-path="/predict/{name}"' in page
-    assert page.count("<textarea") == 8
+    assert page.count("<textarea") == 12
     assert "&quot;city&quot;: &quot;Oslo&quot;" in page
 
 
