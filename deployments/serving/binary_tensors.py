@@ -28,7 +28,7 @@ class Tail:
     """What follows the JSON; each binary input takes its bytes from the front.
 
     Args:
-        content: Empty for a request that is JSON alone.
+        content: All of it.
     """
 
     def __init__(self, content: memoryview) -> None:
@@ -62,6 +62,10 @@ class Tail:
                 f"the body has {len(self._content)} bytes that no input asks for, but must end with the last input"
             )
             raise Refusal("wrong_binary_size", message + f": {SIZE} of each input adds up to them", field="inputs")
+
+
+NO_TAIL = Tail(memoryview(b""))
+"""Of a request that is JSON alone; nothing can be taken from it, so all share it."""
 
 
 def split(body: bytes, header_length: bytes) -> tuple[bytes, memoryview]:

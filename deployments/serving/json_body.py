@@ -32,7 +32,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if type(value) is not dict:
         message = f"the body is a JSON {type(value).__name__}, but must be an object: see /docs for an example"
         raise Refusal("wrong_type", message)
-    colons = body.count(b":")
+    colons = len(body) - len(body.replace(b":", b""))  # quicker than counting, which looks at every byte in turn
     if colons != _keys_at_the_top(value) and (colons != _colons(value) or b"\\u003" in body):
         _refuse_duplicates(body)
     return value

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deployments.serving.binary_tensors import HEADER, SIZE, Tail, from_bytes, raw, split, to_bytes
+from deployments.serving.binary_tensors import HEADER, NO_TAIL, SIZE, Tail, from_bytes, raw, split, to_bytes
 from deployments.serving.json_body import parse_object
 from deployments.serving.library import Served, Shelf
 from deployments.serving.plain_numbers import read_plain_numbers
@@ -82,15 +82,15 @@ def read_tensors(served: Served, body: bytes, header_length: bytes | None = None
         if plain is not None:
             inputs, name = plain
             return Question(inputs, _rows(inputs), _Answer(served, signature.outputs, frozenset(), name).word)
-        head, rest = body, memoryview(b"")
+        head, tail = body, NO_TAIL
     else:
         head, rest = split(body, header_length)
         if not head:
             return _read_raw(served, rest)
+        tail = Tail(rest)
     envelope = parse_object(head)
     _check_envelope(envelope)
     wanted = _wanted(envelope.get("outputs"), signature)
-    tail = Tail(rest)
     inputs = _inputs(envelope.get("inputs"), signature, tail)
     tail.end()
     binary = _binary(envelope, wanted)
@@ -144,6 +144,8 @@ class _Answer:
 
 def _binary(envelope: dict[str, Any], wanted: Sequence[Tensor]) -> frozenset[str]:
     """The names of the outputs that are asked for as bytes: what an output says wins over what the request says."""
+    if not envelope.get("parameters") and not envelope.get("outputs"):
+        return frozenset()
     default = _flag(envelope.get("parameters"), "binary_data_output", "parameters", False)
     chosen = {tensor.name: default for tensor in wanted}
     for index, item in enumerate(envelope.get("outputs") or ()):

@@ -1,7 +1,7 @@
 """The quick way through the plainest and most frequent body: V2 JSON whose inputs are flat lists of numbers.
 
-A list of 784 numbers becomes an array without one Python object for each: some 30 us in all, against 80 through `orjson`
-and numpy. Whatever is not exactly of this form is left to `open_inference`, which also says what is wrong with it.
+A list of 784 numbers becomes an array without one Python object for each: some 30 us in all, against 80 through
+`orjson` and numpy. Whatever is not exactly of this form is left to `open_inference`, which says what is wrong with it.
 """
 
 from math import prod
