@@ -22,6 +22,10 @@ class Settings:
     """INGOT_SERVING_HOST."""
     port: int = 8080
     """INGOT_SERVING_PORT; 0 takes a free one."""
+    trial_memory_bytes: int = 0
+    """INGOT_TRIAL_MEMORY_BYTES: most memory of the process that tries a version; 0 takes 1 GiB and 8 times the file."""
+    trial_seconds: float = 60.0
+    """INGOT_TRIAL_SECONDS: a version that is not loaded and true to its golden batch by then is refused."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -35,6 +39,8 @@ class Settings:
             poll_seconds=_number(environment, "INGOT_POLL_SECONDS", cls.poll_seconds, 0.01, 3600),
             host=environment.get("INGOT_SERVING_HOST") or cls.host,
             port=int(_number(environment, "INGOT_SERVING_PORT", cls.port, 0, 65535)),
+            trial_memory_bytes=int(_number(environment, "INGOT_TRIAL_MEMORY_BYTES", cls.trial_memory_bytes, 0, 2**50)),
+            trial_seconds=_number(environment, "INGOT_TRIAL_SECONDS", cls.trial_seconds, 1, 3600),
         )
 
 
