@@ -3,6 +3,7 @@
 Written whole or not at all; read back with the suspicion due to a folder that came from anywhere.
 """
 
+import base64
 import hashlib
 import json
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 from tasks.contracts.artifacts import Artifact
 from tasks.contracts.errors import IngotError, InputError, IntegrityError, unknown_name
 from tasks.contracts.manifest import MANIFEST_TYPE, JournalEntry, Manifest
-from tasks.contracts.record import sha256_hex
+from tasks.contracts.record import canonical_json, sha256_hex
 from tasks.runtime.vetting import listed, plain_path, refuse_pickle, size_of_plain_file
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store
@@ -138,9 +139,11 @@ def _files(manifest: Manifest) -> dict[str, Artifact]:
 def _opened(envelope: bytes, place: str) -> Sealed:
     # The one place of this module that trusts an envelope.
     manifest = unseal_record(Manifest, envelope, MANIFEST_TYPE, place)
-    digest = sha256_hex(unseal(envelope, MANIFEST_TYPE))
-    signatures = json.loads(envelope)["signatures"]
-    return Sealed(manifest, digest, tuple(str(each.get("keyid", "")) for each in signatures))
+    payload, signatures = unseal(envelope, MANIFEST_TYPE), json.loads(envelope)["signatures"]
+    written = {"payload": base64.b64encode(payload).decode(), "payloadType": MANIFEST_TYPE, "signatures": signatures}
+    if canonical_json(written) != envelope:  # the same content in other bytes: what a signature does not see
+        raise IntegrityError(f"{place} is not written as it was signed, but must be: pull the version again")
+    return Sealed(manifest, sha256_hex(payload), tuple(str(each.get("keyid", "")) for each in signatures))
 
 
 def _envelope(store: Store, model: str, manifest_sha256: str) -> bytes:

@@ -38,6 +38,8 @@ def main() -> int:
     except IngotError as error:
         wants_memory = any(mark in str(error) for mark in _NO_MEMORY)
         answer = _told(_too_large(asked) if wants_memory else error)
+    except Exception as error:  # noqa: BLE001  the edge: a graph may be broken in ways nobody foresaw
+        answer = _told(GraphError(f"the graph broke its trial ({type(error).__name__}), but must not: export it anew"))
     os.write(1, json.dumps(answer).encode())
     return 0
 

@@ -15,6 +15,7 @@ _PROTO = 0x80
 _NUMPY = b"\x93NUMPY"
 _OBJECTS = (b"|O", b"'O'")
 _LOOKED_AT_BYTES = 2**20
+_CUT_SHORT = ("but only", "not enough data", "exhausted")
 _ZIP = b"PK\x03\x04"
 
 
@@ -90,8 +91,9 @@ def _is_pickle(start: bytes) -> bool:
     try:
         for _ in pickletools.genops(io.BytesIO(start)):
             pass
-    except (ValueError, UnicodeDecodeError, IndexError, OverflowError):
-        return len(start) == _LOOKED_AT_BYTES and b"\x95" in start[:3]
+    except (ValueError, IndexError, OverflowError) as error:
+        # Broken off because there is more of it than was looked at, not because it is something else.
+        return len(start) == _LOOKED_AT_BYTES and any(mark in str(error) for mark in _CUT_SHORT)
     return True
 
 

@@ -43,7 +43,7 @@ def vet_graph(path: Path, allowed: frozenset[str] | None = None, max_bytes: int 
             "onnx.inliner.inline_local_functions"
         )
     used: Counter[str] = Counter()
-    for message in _messages(model):
+    for message in list(_messages(model)):  # all text is checked before any of it is used
         if message.DESCRIPTOR.name == "TensorProto":
             check_external(message, path.parent)
         elif message.DESCRIPTOR.name == "NodeProto":
@@ -75,8 +75,17 @@ def _messages(top: Any) -> Iterator[Any]:
         message = waiting.pop()
         yield message
         for field, value in message.ListFields():
-            if field.message_type is not None:
+            if field.type == field.TYPE_STRING:
+                _check_text(field.name, value)
+            elif field.message_type is not None:
                 waiting.extend([value] if hasattr(value, "ListFields") else value)
+
+
+def _check_text(field: str, value: Any) -> None:
+    """Refuses text that is no UTF-8: the library hands it on as bytes, and others may read it as they like."""
+    for each in [value] if isinstance(value, str | bytes) else value:
+        if not isinstance(each, str):
+            raise IntegrityError(f"a {field} of the graph is {each[:50]!r}, but must be UTF-8: fetch it again")
 
 
 def _operator(node: Any, allowed: frozenset[str]) -> str:
