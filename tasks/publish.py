@@ -18,6 +18,7 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     from tasks.exporters.card import model_card
     from tasks.exporters.golden import golden_batch
     from tasks.exporters.statement import manifest_of, tags_of
+    from tasks.runtime.vetting import vet_graph
     from tasks.stores import registry, tracking
     from tasks.stores.datasets import opened
     from tasks.stores.failpoints import failpoint
@@ -32,6 +33,7 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     journal = Journal(store, run.model_name)
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder, opened(store, dataset) as data:
         model = store.fetch(verdict.winner.file, Path(folder) / "model.onnx")
+        vet_graph(model)  # what serving would refuse is refused here already
         card = model_card(run.model_name, verdict, data.manifest, dataset.uri, formats)
         golden = golden_batch(model, data.rows("validation").inputs)
         source = tracking.log_onnx_model(run.mlflow_run_id, model, verdict.signature, golden.inputs)

@@ -135,6 +135,28 @@ def route(
     route_and_show(name, canary, shadow, clear=clear, as_json=as_json)
 
 
+@app.command()
+def pull(
+    name: Annotated[str, typer.Argument(metavar="NAME[@champion|@V]", help="A model, or one version of it.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make; must not exist.")],
+    as_json: Json = False,
+) -> None:
+    """Write a published version into a folder: its signed manifest and every file, verified on the way."""
+    from deployments.command.folder import pull_and_show
+
+    raise typer.Exit(pull_and_show(name, out, as_json=as_json))
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A folder that `ingot pull` wrote.")], as_json: Json = False
+) -> None:
+    """Check a pulled folder without any server: signature, files, operators, golden batch."""
+    from deployments.command.folder import verify_and_show
+
+    raise typer.Exit(verify_and_show(folder, as_json=as_json))
+
+
 app.add_typer(access.keys, name="keys")
 app.add_typer(access.audit, name="audit")
 app.command()(access.usage)

@@ -1,4 +1,4 @@
-"""From a manifest to a version that may answer: fetched and verified, loaded, warmed, held against its golden batch."""
+"""From a manifest to a version that may answer: fetched and verified, tried in a child process, loaded, warmed."""
 
 import logging
 import tempfile
@@ -7,6 +7,7 @@ from pathlib import Path
 from deployments.serving.card import LONGEST_CARD_BYTES
 from deployments.serving.golden import answers_alike_together, replay
 from deployments.serving.library import Served
+from deployments.serving.trial import undergo
 from tasks.contracts.artifacts import Artifact
 from tasks.contracts.errors import GraphError, IngotError, IntegrityError
 from tasks.contracts.manifest import Manifest, Pointer
@@ -21,8 +22,8 @@ _CARD = "README.md"
 def bring(store: Store, model: str, pointer: Pointer, manifest: Manifest) -> Served:
     """Makes a published version ready to answer.
 
-    The file lies in a folder of mode 0700 only while it is loaded, under a name of ours: no path in a manifest is
-    ever used.
+    The file lies in a folder of mode 0700 only while it is tried and loaded, under a name of ours: no path in a
+    manifest is ever used. It is parsed and run in a child process first (`trial`), and here only if that went well.
 
     Args:
         store: Where its files lie.
@@ -32,12 +33,13 @@ def bring(store: Store, model: str, pointer: Pointer, manifest: Manifest) -> Ser
 
     Raises:
         IntegrityError: If the manifest is another model's, or a file is not what its digest says.
-        GraphError: If the graph does not load, or does not answer its golden batch as recorded.
+        GraphError: If the graph uses an operator that is not allowed, does not load within its limits, or does not
+            answer its golden batch as recorded.
         UnavailableError: If the store does not answer.
     """
     if manifest.model != model:
         raise IntegrityError(f"the manifest is of model {manifest.model!r}, but must be of {model!r}: publish it again")
-    session = _fetched(store, graph_of(manifest))
+    session = _fetched(store, manifest.graph, manifest)
     row_seconds = replay(session, manifest)
     return Served(
         model=model,
@@ -53,10 +55,12 @@ def bring(store: Store, model: str, pointer: Pointer, manifest: Manifest) -> Ser
     )
 
 
-def _fetched(store: Store, graph: Artifact) -> Session:
+def _fetched(store: Store, graph: Artifact, manifest: Manifest) -> Session:
     with tempfile.TemporaryDirectory(prefix="ingot-serving-") as folder:
         path = store.fetch(graph, Path(folder) / "model.onnx")
+        path.chmod(0o400)
         try:
+            undergo(path, manifest, graph.sha256)
             return load(path, threads=1)
         except (GraphError, IntegrityError) as error:
             raise type(error)(str(error).replace(str(path), graph.uri)) from error
@@ -74,16 +78,3 @@ def card_of(store: Store, manifest: Manifest) -> str:
             log.warning("model %s: the card of a version cannot be shown: %s", manifest.model, error)
             return ""
     return content.decode(errors="replace") if len(content) <= LONGEST_CARD_BYTES else ""
-
-
-def graph_of(manifest: Manifest) -> Artifact:
-    """The one ONNX file of a version.
-
-    Raises:
-        IntegrityError: If there is none, or more than one.
-    """
-    graphs = [file for file in manifest.files if file.path.endswith(".onnx")]
-    if len(graphs) != 1:
-        listed = ", ".join(file.path for file in manifest.files)
-        raise IntegrityError(f"the manifest names {len(graphs)} ONNX files ({listed}), but must name one")
-    return graphs[0].artifact

@@ -46,6 +46,10 @@ class Settings:
     """INGOT_TLS_CERT: a certificate chain in PEM."""
     tls_key: str = ""
     """INGOT_TLS_KEY: its private key in PEM, without a password."""
+    trial_memory_bytes: int = 0
+    """INGOT_TRIAL_MEMORY_BYTES: most memory of the process that tries a version; 0 takes 1 GiB and 8 times the file."""
+    trial_seconds: float = 60.0
+    """INGOT_TRIAL_SECONDS: a version that is not loaded and true to its golden batch by then is refused."""
 
     @property
     def shared_state(self) -> Path | None:
@@ -75,6 +79,8 @@ class Settings:
             audit=_switch(environment, "INGOT_AUDIT", default=cls.audit),
             tls_cert=environment.get("INGOT_TLS_CERT", ""),
             tls_key=environment.get("INGOT_TLS_KEY", ""),
+            trial_memory_bytes=int(_number(environment, "INGOT_TRIAL_MEMORY_BYTES", cls.trial_memory_bytes, 0, 2**50)),
+            trial_seconds=_number(environment, "INGOT_TRIAL_SECONDS", cls.trial_seconds, 1, 3600),
         )
 
 

@@ -9,8 +9,7 @@ import pytest
 @pytest.fixture(autouse=True)
 def environment_of_its_own() -> Iterator[None]:
     before = dict(os.environ)
-    others = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "INGOT_SIGNING_KEY")
-    for name in others:
+    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID"):
         os.environ.pop(name, None)
     yield
     os.environ.clear()

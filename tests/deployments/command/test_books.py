@@ -12,7 +12,6 @@ from deployments.serving.access.audit import AuditLog, files_of
 from deployments.serving.access.usage import DATABASE, Place, Usage
 from tasks.contracts.errors import ConfigError
 from tasks.stores.access import Keys
-from tasks.stores.pem import new_key
 from tasks.stores.s3 import Store
 
 
@@ -21,7 +20,6 @@ def place(tmp_path, monkeypatch):
     """A store and a state folder of our own; no stack is started."""
     monkeypatch.setenv("INGOT_BUCKET", f"file://{tmp_path}/bucket")
     monkeypatch.setenv("INGOT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("INGOT_SIGNING_KEY", new_key().decode())
     monkeypatch.delenv("INGOT_SERVING_STATE", raising=False)
     state = tmp_path / "home" / "serving"
     state.mkdir(parents=True)
