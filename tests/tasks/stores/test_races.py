@@ -5,6 +5,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
+import pytest
+
 from tasks.contracts.manifest import JournalEntry
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store
@@ -14,6 +16,7 @@ RACES = int(os.environ.get("INGOT_RACES", "100"))
 PUBLISHERS = 2
 
 
+@pytest.mark.timeout(3000)
 def test_races_of_two_publishers_leave_no_fork_and_no_gap_and_each_result_once(store: Store) -> None:
     """In every second race both publish the same result, in the others each its own."""
     barrier = Barrier(PUBLISHERS, timeout=60)
