@@ -29,11 +29,16 @@ def promote(challenger: ModelVersion, dataset: Dataset, config: PromoteConfig, r
     store = Store.from_environment(run.bucket, run.prefix)
     journal = Journal(store, run.model_name)
     publication = publication_of(journal, challenger.version)
-    if journal.find("promote", publication.run_key) or find_declined(journal, publication.manifest, config):
-        settle(journal)
-        return challenger
+    standing = journal.champion()  # before it is asked whether this one was promoted: others may do so meanwhile
+    crowned = standing if standing and standing.manifest == publication.manifest else None
+    earlier = (
+        crowned or journal.find("promote", publication.run_key) or find_declined(journal, publication.manifest, config)
+    )
+    if earlier is not None:
+        champion = settle(journal)
+        stands = champion is not None and champion.manifest == publication.manifest
+        return challenger.model_copy(update={"champion": stands, "reason": challenger.reason or earlier.reason})
     failpoint("promote.before_contest")
-    standing = journal.champion()
     with opened(store, dataset) as data:
         decision = decide(
             config.policy,
@@ -46,13 +51,13 @@ def promote(challenger: ModelVersion, dataset: Dataset, config: PromoteConfig, r
     failpoint("promote.after_contest")
     tags = {"promoted": str(decision.promoted).lower(), "promote.reason": decision.reason}
     tracking.set_tags(run.mlflow_run_id, tags)
+    loser = standing if decision.promoted and standing else publication
+    if standing or not decision.promoted:  # before the commit: whoever finds that made asks no more who lost
+        registry.set_alias(run.model_name, "challenger", loser.version)
+    failpoint("promote.after_challenger")
     if decision.promoted:
         crown(journal, "promote", publication, actor=getpass.getuser(), reason=decision.reason)
-    loser = standing.version if decision.promoted and standing else challenger.version
-    if loser != challenger.version or not decision.promoted:
-        registry.set_alias(run.model_name, "challenger", loser)
-    failpoint("promote.after_challenger")
-    if not decision.promoted:
+    else:
         now = datetime.now(UTC).isoformat()
         held_against = standing.manifest if standing else ""
         declined = Declined(manifest=publication.manifest, champion=held_against, reason=decision.reason, time=now)

@@ -24,7 +24,7 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     from tasks.stores.failpoints import failpoint
     from tasks.stores.journal import Journal
     from tasks.stores.s3 import Store
-    from tasks.stores.versions import describe, rejected, run_key
+    from tasks.stores.versions import describe, rejected, run_key, tag_committed
 
     if not verdict.gate.passed:
         return rejected(verdict, run)
@@ -52,8 +52,7 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     entry = journal.append(
         action="publish", version=version, manifest=digest, run_key=key, actor=getpass.getuser(), reason=verdict.reason
     )
-    committed = journal.manifest_uri(entry.manifest)  # of an earlier try or another publisher perhaps
-    registry.tag_version(run.model_name, entry.version, {"manifest.uri": committed, "manifest.sha256": entry.manifest})
+    committed = tag_committed(journal, entry)  # of an earlier try or another publisher perhaps
     failpoint("publish.after_tags")
     tracking.set_tags(run.mlflow_run_id, {"status": "published", "manifest.uri": committed})
     return describe(journal, entry, run).model_copy(update={"candidates": verdict.measurements})

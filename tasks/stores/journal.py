@@ -137,11 +137,15 @@ class Journal:
         found = self.store.read(self._pointer_key)
         return None if found is None else self._pointer_in(found.content)
 
-    def move_pointer(self, entry: JournalEntry) -> Pointer:
+    def move_pointer(self, entry: JournalEntry, *, renew: bool = False) -> Pointer:
         """Points `champion` at a committed promotion or rollback; never backwards, never ahead of the journal.
 
         An unreadable pointer is replaced: the journal says what it must be. One that points there already is renewed
-        in the second half of its life.
+        in the second half of its life. None is made to expire earlier.
+
+        Args:
+            entry: What it shall point at.
+            renew: Renew it in the first half of its life too.
 
         Returns:
             The pointer that stands now, which may be a later one.
@@ -157,7 +161,7 @@ class Journal:
         failpoint(f"{entry.action}.before_pointer")
         for _ in range(TRIES):
             found = self.store.read(self._pointer_key)
-            standing = self._later_pointer(found, wanted.seq)
+            standing = self._later_pointer(found, wanted, renew=renew)
             if standing is not None:
                 return standing
             envelope = self._keyring.seal_record(wanted, POINTER_TYPE)
@@ -172,13 +176,15 @@ class Journal:
         if entry not in self.entries()[entry.seq - 1 : entry.seq]:
             raise ConflictError(f"entry {entry.seq} is not in the journal of {self.model!r}: append it first")
 
-    def _later_pointer(self, found: Versioned[bytes] | None, seq: int) -> Pointer | None:
+    def _later_pointer(self, found: Versioned[bytes] | None, wanted: Pointer, *, renew: bool) -> Pointer | None:
         """The pointer that stands, if it is readable, at least as late, and need not be renewed."""
         try:
             standing = None if found is None else self._pointer_in(found.content)
         except IntegrityError:
             return None
-        if standing is None or standing.seq < seq or (standing.seq == seq and _is_old(standing)):
+        if standing is None or standing.seq < wanted.seq:
+            return None
+        if standing.seq == wanted.seq and standing.expires < wanted.expires and (renew or _is_old(standing)):
             return None
         if standing.seq > len(self.entries()):
             raise IntegrityError(

@@ -56,10 +56,13 @@ def commit(
 
 
 def settle(journal: Journal) -> JournalEntry | None:
-    """Lets pointer and alias say what the journal says, and renews the pointer in time; the champion's entry."""
+    """Lets pointer and alias say what the journal says, and renews the pointer; the champion's entry.
+
+    It is always renewed: an earlier one that somebody put back is refused by servers, though it names the same entry.
+    """
     champion = journal.champion()
     if champion is not None:
-        journal.move_pointer(champion)
+        journal.move_pointer(champion, renew=True)
         settle_alias(journal)
     return champion
 

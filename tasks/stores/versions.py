@@ -5,6 +5,7 @@ from tasks.contracts.manifest import JournalEntry, key_of
 from tasks.stores import registry, tracking
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store
+from tasks.stores.tracking.client import unless
 
 
 def run_key(run: Run, dataset: Dataset) -> str:
@@ -32,12 +33,28 @@ def describe(journal: Journal, entry: JournalEntry, run: Run) -> ModelVersion:
     )
 
 
+def tag_committed(journal: Journal, entry: JournalEntry) -> str:
+    """Tags the version in MLflow with the manifest that was committed: an earlier try may have told it of another.
+
+    Returns:
+        The manifest's address.
+
+    Raises:
+        InputError: MLflow has no such version.
+    """
+    uri = journal.manifest_uri(entry.manifest)
+    registry.tag_version(journal.model, entry.version, {"manifest.uri": uri, "manifest.sha256": entry.manifest})
+    return uri
+
+
 def published_before(dataset: Dataset, run: Run) -> ModelVersion | None:
     """The version that the same recipe made from the same data before: then there is nothing to do."""
     journal = Journal(Store.from_environment(run.bucket, run.prefix), run.model_name)
     entry = journal.find("publish", run_key(run, dataset))
     if entry is None:
         return None
+    with unless("RESOURCE_DOES_NOT_EXIST"):  # what somebody deleted from MLflow was published all the same
+        tag_committed(journal, entry)
     reason = f"the same recipe, data and code made version {entry.version} before: nothing to do"
     tracking.set_tags(run.mlflow_run_id, {"status": "unchanged", "reason": reason})
     return describe(journal, entry, run).model_copy(update={"status": "unchanged", "reason": reason})

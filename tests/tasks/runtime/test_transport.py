@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.contracts.errors import IntegrityError
 from tasks.runtime import transport
-from tasks.runtime.transport import compressed_size, packed, unpacked
+from tasks.runtime.transport import SEAL_BYTES, compressed_size, packed, unpacked
 
 RANDOM = np.random.default_rng(0)
 NOISE = RANDOM.bytes(100_000)
@@ -45,8 +45,8 @@ def test_noise_travels_plain() -> None:
 
 
 def test_sparse_weights_cost_what_the_best_level_leaves_of_them() -> None:
-    """Held against zstd's one-shot compressor: a stream adds a block header at most."""
-    assert compressed_size(SPARSE) == pytest.approx(len(zstandard.compress(SPARSE, 19)), abs=16)
+    """Held against zstd's one-shot compressor: a stream adds a block header at most, and then there is the seal."""
+    assert compressed_size(SPARSE) - SEAL_BYTES == pytest.approx(len(zstandard.compress(SPARSE, 19)), abs=16)
     assert compressed_size(SPARSE) < len(zstandard.compress(SPARSE, 1))
 
 
@@ -82,6 +82,31 @@ def test_refuses_a_frame_whose_end_is_missing(cut: int) -> None:
 def test_refuses_bytes_behind_the_end_of_a_frame(more: bytes, piece: int) -> None:
     with pytest.raises(IntegrityError, match="bytes follow its end"):
         plain_of(FRAME + more, piece)
+
+
+def test_no_bit_of_a_frame_can_be_turned_though_decoders_ignore_some() -> None:
+    content = SPARSE[:20_000]
+    frame = frame_of(content)
+    ignored = 0
+    for bit in range(8 * len(frame)):
+        turned = bytearray(frame)
+        turned[bit // 8] ^= 1 << bit % 8
+        assert not gives(bytes(turned), content)
+        ignored += bit < 8 * (len(frame) - SEAL_BYTES) and gives(bytes(turned[:-SEAL_BYTES]), content)
+    assert ignored > 1
+
+
+def gives(frame: bytes, content: bytes) -> bool:
+    try:
+        return plain_of(frame) == content
+    except IntegrityError:
+        return False
+
+
+def test_a_frame_of_another_program_needs_no_seal_and_every_program_reads_ours() -> None:
+    assert plain_of(zstandard.compress(SPARSE)) == SPARSE
+    assert plain_of(FRAME[:-SEAL_BYTES]) == SPARSE
+    assert zstandard.ZstdDecompressor().stream_reader(io.BytesIO(FRAME), read_across_frames=True).read() == SPARSE
 
 
 @given(content=st.binary(min_size=1, max_size=2000))

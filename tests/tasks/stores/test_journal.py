@@ -386,6 +386,18 @@ def test_a_pointer_is_renewed_in_the_second_half_of_its_life_alone(store: Store,
     assert journal.pointer() == renewed
 
 
+def test_a_pointer_that_is_renewed_on_demand_never_expires_earlier(store: Store, monkeypatch) -> None:
+    journal = Journal(store, "digits")
+    publish(journal, "1")
+    entry = promote(journal, "1")
+    first = journal.move_pointer(entry)
+    monkeypatch.setenv("INGOT_POINTER_DAYS", "31")
+    renewed = journal.move_pointer(entry, renew=True)
+    assert renewed.expires > first.expires
+    monkeypatch.setenv("INGOT_POINTER_DAYS", "20")
+    assert journal.move_pointer(entry, renew=True) == renewed
+
+
 @pytest.mark.parametrize("days", ["soon", "0", "-1", "nan", "1e9"])
 def test_refuses_a_pointer_life_that_is_no_number_of_days(store: Store, monkeypatch, days: str) -> None:
     journal = Journal(store, "digits")

@@ -187,7 +187,7 @@ FLIPS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthC
 @FLIPS
 @given(data=st.data())
 def test_any_byte_of_any_file_that_is_flipped_is_seen(pulled, data):
-    path = pulled / data.draw(st.sampled_from(sorted(CONTENT)))
+    path = pulled / data.draw(st.sampled_from(["manifest.json", *sorted(CONTENT)]))
     with flipped(path, data), pytest.raises(IntegrityError):
         read(pulled)
 
