@@ -92,12 +92,13 @@ def look(model_name: str) -> Index | None:
     Tags are read before aliases. So where nobody was about to set the alias, and the tag names the journal's champion,
     an alias that means another version was moved by hand: all writers of ours were done, and the last one was right.
     """
+    found: list[Index] = []
     with unless("RESOURCE_DOES_NOT_EXIST"):
         tags = dict(client().get_registered_model(model_name).tags)
         aliases = {name: str(v) for name, v in client().get_registered_model(model_name).aliases.items()}
         versions = {str(v.version): v for v in client().search_model_versions(f"name = '{model_name}'")}
-        return Index(tags, aliases, versions)
-    return None
+        found.append(Index(tags, aliases, versions))
+    return found[0] if found else None
 
 
 @contextmanager
