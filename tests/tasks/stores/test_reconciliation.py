@@ -53,6 +53,13 @@ def move(journal: Journal, version: str) -> None:
     client().set_registered_model_alias(journal.model, "champion", version)
 
 
+def copy(journal: Journal, tags: dict[str, str]) -> None:
+    """Another version of what version 1 is made of, by somebody else."""
+    held = client().get_model_version(journal.model, "1")
+    model_id = held.source.removeprefix("models:/")
+    client().create_model_version(journal.model, held.source, held.run_id, tags=tags, model_id=model_id)
+
+
 def tags(journal: Journal, version: str = "") -> dict[str, str]:
     if version:
         return dict(client().get_model_version(journal.model, version).tags)
@@ -143,8 +150,7 @@ def test_an_alias_on_a_version_that_is_not_whole_is_put_back_with_the_reason(
 def test_a_version_that_nobody_published_is_named_but_never_deleted_nor_champion(
     journal: Journal, two: list[JournalEntry]
 ) -> None:
-    held = client().get_model_version(journal.model, "1")
-    client().create_model_version(journal.model, held.source, held.run_id, tags={"mine": "yes"})
+    copy(journal, {"mine": "yes"})
     move(journal, "3")
     assert kinds(reconcile(journal)) == ["stranger", "request"]
     assert champion(journal) == ("1", "1", "1")
@@ -154,8 +160,7 @@ def test_a_version_that_nobody_published_is_named_but_never_deleted_nor_champion
 
 
 def test_a_second_version_of_the_same_result_is_deleted(journal: Journal, two: list[JournalEntry]) -> None:
-    held = client().get_model_version(journal.model, "1")
-    client().create_model_version(journal.model, held.source, held.run_id, tags={"run_key": two[0].run_key})
+    copy(journal, {"run_key": two[0].run_key})
     assert kinds(reconcile(journal)) == ["duplicate"]
     assert sorted(registry.look(journal.model).versions) == ["1", "2"]
 
@@ -176,8 +181,7 @@ def test_tags_and_card_that_differ_from_the_manifest_are_set_again(journal: Jour
 def test_a_registry_that_was_lost_comes_back_from_the_journal_alone(journal: Journal, two: list[JournalEntry]) -> None:
     import mlflow
 
-    held = client().get_model_version(journal.model, "1")
-    client().create_model_version(journal.model, held.source, held.run_id)
+    copy(journal, {})
     client().delete_model_version(journal.model, "3")
     publish(journal, 4.0)  # so that its number is 4
     before = registry.look(journal.model)
