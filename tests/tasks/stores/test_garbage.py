@@ -3,13 +3,16 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tasks.contracts.artifacts import DatasetManifest
 from tasks.contracts.config import PromoteConfig
 from tasks.contracts.errors import IntegrityError
 from tasks.contracts.manifest import Declined
@@ -129,6 +132,43 @@ def test_a_chunk_that_is_put_again_while_garbage_is_collected_stays(folder: Stor
     swept = sweep(folder, datetime.now(UTC) - timedelta(days=7), dry_run=False)
     assert swept.garbage["blobs"].objects == 0 and swept.kept["blobs"].objects == 1
     assert folder.get_bytes(artifact) == b"weights"
+
+
+@dataclass
+class Dying:
+    """A client that is killed at its nth deletion."""
+
+    client: Any
+    left: int
+
+    def delete_object(self, **arguments: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return self.client.delete_object(**arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+
+@pytest.mark.parametrize("deletions", [0, 1, 2, 4, 6])
+def test_garbage_collection_that_is_cut_off_leaves_only_garbage(
+    folder: Store, tmp_path: Path, deletions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.stores.garbage.SWEEPERS", 1)
+    named, garbage = fill(folder, tmp_path)
+    client = Dying(folder.connection.client, deletions)
+    with pytest.raises(KeyboardInterrupt):
+        dying = replace(folder, connection=replace(folder.connection, client=client))
+        sweep(dying, datetime.now(UTC) + AHEAD, dry_run=False)
+    there = set(folder.keys(""))
+    assert named <= there and len(there - named) == len(garbage) - deletions
+    for key in there:
+        if key.startswith("datasets/"):
+            splits = DatasetManifest.model_validate_json(folder.read(key).content).splits
+            assert all(folder.holds(artifact) for artifact in splits.values())
+    sweep(folder, datetime.now(UTC) + AHEAD, dry_run=False)
+    assert set(folder.keys("")) == named
 
 
 times = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))
