@@ -228,6 +228,17 @@ def test_a_new_version_takes_no_number_of_one_that_was_lost(journal: Journal, tw
     assert reconcile(journal).whole
 
 
+def test_a_broken_version_that_was_lost_keeps_no_new_one_from_being_made(
+    journal: Journal, two: list[JournalEntry]
+) -> None:
+    chunk = journal.get_manifest(two[0].manifest).graph.chunks[0]
+    journal.store.delete(f"blobs/sha256/{chunk}")
+    client().delete_registered_model(journal.model)
+    rebuild.restore_lost(journal)
+    assert sorted(registry.look(journal.model).versions) == ["2"]
+    assert publish(journal, 3.0).version == "3"
+
+
 def test_one_process_at_a_time_makes_versions_again(journal: Journal, two: list[JournalEntry]) -> None:
     client().delete_registered_model(journal.model)
 
