@@ -110,7 +110,11 @@ def moving(model_name: str) -> Iterator[None]:
     """
     mark = f"{MOVING}{uuid4().hex[:12]}"
     tag_model(model_name, {mark: datetime.now(UTC).isoformat(timespec="seconds")})
-    yield
+    try:
+        yield
+    except InputError:  # MLflow refused, so nothing of ours is on its way
+        untag_model(model_name, mark)
+        raise
     untag_model(model_name, mark)
 
 

@@ -215,6 +215,7 @@ def test_a_number_that_mlflow_does_not_give_again_is_reported_and_no_other_used_
         assert kinds(found) == ["version", "alias"] and not found.whole
         assert f"run `ingot registry rebuild {journal.model}`" in found.findings[0].done
     assert champion(journal) == ("1", "1", "")
+    assert not [name for name in tags(journal) if name.startswith(registry.MOVING)]
     assert publish(journal, 3.0).version == "3"
     client().delete_registered_model(journal.model)
     assert reconcile(journal).whole
