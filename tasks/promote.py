@@ -1,12 +1,21 @@
 """Promote: the champion re-scored on the challenger's test split, and the alias moved if the policy allows."""
 
 import getpass
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from tasks.contracts.artifacts import Dataset, ModelVersion, Run
 from tasks.contracts.config import PromoteConfig
+from tasks.contracts.errors import ConflictError
 from tasks.contracts.manifest import Declined
 from tasks.step import step
+
+if TYPE_CHECKING:
+    from tasks.stores.journal import Journal
+
+TRIES = 10
+"""Contests, each against a champion of its own."""
 
 
 @step(name="promote")
@@ -15,19 +24,28 @@ def promote(challenger: ModelVersion, dataset: Dataset, config: PromoteConfig, r
 
     What was decided before is not decided again: then only what a cut-off run left behind is brought to its end.
     """
+    from tasks.stores.journal import Journal
+    from tasks.stores.s3 import Store
+
+    if challenger.status == "rejected":
+        return challenger
+    store = Store.from_environment(run.bucket, run.prefix)
+    for _ in range(TRIES):
+        with suppress(ConflictError):  # somebody else became champion meanwhile: the question is another one now
+            return _decided(challenger, dataset, config, run, Journal(store, run.model_name))
+    raise ConflictError(f"champion of {run.model_name!r} moved {TRIES} times meanwhile: run `ingot promote` by hand")
+
+
+def _decided(
+    challenger: ModelVersion, dataset: Dataset, config: PromoteConfig, run: Run, journal: "Journal"
+) -> ModelVersion:
     from tasks.exporters.contest import decide
     from tasks.stores import registry, tracking
     from tasks.stores.datasets import opened
     from tasks.stores.declined import decline, find_declined
     from tasks.stores.failpoints import failpoint
-    from tasks.stores.journal import Journal
-    from tasks.stores.s3 import Store
     from tasks.stores.succession import crown, publication_of, settle
 
-    if challenger.status == "rejected":
-        return challenger
-    store = Store.from_environment(run.bucket, run.prefix)
-    journal = Journal(store, run.model_name)
     publication = publication_of(journal, challenger.version)
     standing = journal.champion()  # before it is asked whether this one was promoted: others may do so meanwhile
     crowned = standing if standing and standing.manifest == publication.manifest else None
@@ -39,13 +57,13 @@ def promote(challenger: ModelVersion, dataset: Dataset, config: PromoteConfig, r
         stands = champion is not None and champion.manifest == publication.manifest
         return challenger.model_copy(update={"champion": stands, "reason": challenger.reason or earlier.reason})
     failpoint("promote.before_contest")
-    with opened(store, dataset) as data:
+    with opened(journal.store, dataset) as data:
         decision = decide(
             config.policy,
             config.margin,
             challenger=journal.get_manifest(publication.manifest),
             champion=journal.get_manifest(standing.manifest) if standing else None,
-            fetch=store.get_bytes,
+            fetch=journal.store.get_bytes,
             rows=data.rows("test"),
         )
     failpoint("promote.after_contest")
@@ -56,7 +74,7 @@ def promote(challenger: ModelVersion, dataset: Dataset, config: PromoteConfig, r
         registry.set_alias(run.model_name, "challenger", loser.version)
     failpoint("promote.after_challenger")
     if decision.promoted:
-        crown(journal, "promote", publication, actor=getpass.getuser(), reason=decision.reason)
+        crown(journal, "promote", publication, actor=getpass.getuser(), reason=decision.reason, instead_of=standing)
     else:
         now = datetime.now(UTC).isoformat()
         held_against = standing.manifest if standing else ""

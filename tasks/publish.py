@@ -17,13 +17,15 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     """
     from tasks.exporters.card import model_card
     from tasks.exporters.golden import golden_batch
-    from tasks.exporters.statement import manifest_of, tags_of
+    from tasks.exporters.statement import manifest_of
     from tasks.runtime.vetting import vet_graph
     from tasks.stores import registry, tracking
     from tasks.stores.datasets import opened
     from tasks.stores.failpoints import failpoint
     from tasks.stores.journal import Journal
+    from tasks.stores.rebuild import restore_lost, tags_of
     from tasks.stores.s3 import Store
+    from tasks.stores.succession import check_whole
     from tasks.stores.versions import describe, rejected, run_key, tag_committed
 
     if not verdict.gate.passed:
@@ -46,9 +48,11 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     made = manifest_of(verdict, dataset, run, key, files=(graph, readme, *others), golden=golden)
     uri, digest = journal.put_manifest(made)
     failpoint("publish.after_manifest")
-    tags = tags_of(verdict, uri, digest)
+    restore_lost(journal)
+    tags = tags_of(made, uri)
     version = registry.ensure_version(run.model_name, key, source, run.mlflow_run_id, tags, card)
     failpoint("publish.after_version")
+    check_whole(journal, made, version)  # garbage may have been collected meanwhile
     entry = journal.append(
         action="publish", version=version, manifest=digest, run_key=key, actor=getpass.getuser(), reason=verdict.reason
     )

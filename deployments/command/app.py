@@ -16,6 +16,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+registry = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(registry, name="registry", help="Let MLflow's registry agree with the journals, or make it again.")
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 
 
@@ -155,6 +158,86 @@ def verify(
     from deployments.command.folder import verify_and_show
 
     raise typer.Exit(verify_and_show(folder, as_json=as_json))
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """Show every model in the store: its champion, since when, its figures; exit 0 only if all are sound."""
+    from deployments.command import histories
+
+    raise typer.Exit(histories.models(as_json=as_json))
+
+
+@app.command()
+def journal(name: Annotated[str, typer.Argument(help="A model.")], as_json: Json = False) -> None:
+    """Show all that was published, promoted and rolled back, verified link by link."""
+    from deployments.command import histories
+
+    raise typer.Exit(histories.journal(name, as_json=as_json))
+
+
+@app.command()
+def promote(
+    name: Annotated[str, typer.Argument(help="A model.")],
+    version: Annotated[str, typer.Argument(help="A published version.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why; it is kept in the journal.")] = "",
+    if_better: Annotated[bool, typer.Option("--if-better", help="Only if it wins against the champion.")] = False,
+    margin: Annotated[float, typer.Option(min=0, help="With --if-better: points of accuracy, or % of RMSE.")] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Make a published version champion; exit 1 if --if-better says no."""
+    from deployments.command import decisions
+
+    wanted = margin if if_better else None
+    raise typer.Exit(decisions.promote(name, version, reason=reason, margin=wanted, as_json=as_json))
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(help="A model.")],
+    *,
+    to: Annotated[str, typer.Option(help="A version; without it, the champion before the present one.")] = "",
+    to_time: Annotated[str, typer.Option(help="Who was champion then: 2026-11-21T02:00, or 3d ago.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; it is kept in the journal.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Make an earlier version champion again; works while MLflow is away."""
+    from deployments.command import decisions
+
+    raise typer.Exit(decisions.rollback(name, to=to, to_time=to_time, reason=reason, as_json=as_json))
+
+
+@app.command()
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing; say what would go.")] = False,
+    older_than: Annotated[
+        str, typer.Option(help="Least age, e.g. 7d or 12h; below 1d only while nothing else works with the store.")
+    ] = "7d",
+    as_json: Json = False,
+) -> None:
+    """Delete what no journal entry and no live run needs any more."""
+    from deployments.command import upkeep
+
+    upkeep.collect_garbage(older_than, dry_run=dry_run, as_json=as_json)
+
+
+@registry.command()
+def reconcile(
+    name: Annotated[str, typer.Argument(help="A model; none takes all.")] = "", as_json: Json = False
+) -> None:
+    """Let pointers and MLflow agree with the journals, here and now; exit 0 only if nothing is left to do."""
+    from deployments.command import upkeep
+
+    raise typer.Exit(upkeep.reconcile(name, as_json=as_json))
+
+
+@registry.command()
+def rebuild(name: Annotated[str, typer.Argument(help="A model; none takes all.")] = "", as_json: Json = False) -> None:
+    """Make MLflow's registry again from the journals alone."""
+    from deployments.command import upkeep
+
+    raise typer.Exit(upkeep.reconcile(name, as_json=as_json))
 
 
 app.add_typer(access.keys, name="keys")

@@ -8,12 +8,15 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from deployments.local.registration import read_deployments
+from deployments.local.registration import deployment_names, read_deployments
 from tasks.contracts.config import RetrainConfig
 from tasks.contracts.errors import ConfigError, unknown_name
 from tasks.contracts.explain import explain
 
 Parameters = dict[str, Any]
+
+COMMANDS = {"reconcile": "registry reconcile", "promote": "promote"}
+"""The commands that do what deployments do which retrain nothing."""
 
 
 def compose(name: str, file: Path | None, assignments: Sequence[str]) -> RetrainConfig:
@@ -110,6 +113,11 @@ def _deployment(name: str, *, needed: bool) -> Parameters:
     if not name:
         raise ConfigError(
             f"NAME is missing, but must be a deployment, or come with --params: known: {', '.join(known)}"
+        )
+    if name not in known and name in deployment_names():
+        raise ConfigError(
+            f"deployment {name!r} retrains nothing, but `ingot run` needs one that does: start it in the Prefect UI, "
+            f"or run `ingot {COMMANDS.get(name, '--help')}`; known: {', '.join(known)}"
         )
     if name not in known:
         raise ConfigError(unknown_name("deployment", name, known))

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import yaml
@@ -19,6 +21,7 @@ from tasks.contracts import config
 from tasks.contracts.errors import ConfigError, IngotError, UnavailableError
 from tasks.contracts.record import canonical_json, sha256_hex
 
+RETRAIN = re.compile(r"(^|[.:])retrain$")
 DEPLOY_SECONDS = 120.0
 POOL_SECONDS = 30.0
 
@@ -29,18 +32,26 @@ def deployment_names(prefect_file: Path = PREFECT_FILE) -> tuple[str, ...]:
     Raises:
         ConfigError: It is not there, or not what Prefect reads.
     """
-    return tuple(read_deployments(prefect_file))
+    return tuple(entry["name"] for entry in _entries(prefect_file))
 
 
 def read_deployments(prefect_file: Path = PREFECT_FILE) -> dict[str, dict[str, object]]:
-    """The `config` parameter of each deployment, by its name.
+    """The `config` parameter of each deployment that retrains, by its name.
 
     Raises:
         ConfigError: The file is not there, or not what Prefect reads.
     """
+    return {
+        entry["name"]: entry.get("parameters", {}).get("config", {})
+        for entry in _entries(prefect_file)
+        if RETRAIN.search(entry.get("entrypoint", "retrain"))
+    }
+
+
+def _entries(prefect_file: Path) -> list[dict[str, Any]]:
     try:
         content = yaml.safe_load(prefect_file.read_text())
-        return {entry["name"]: entry.get("parameters", {}).get("config", {}) for entry in content["deployments"]}
+        return [{**entry, "name": str(entry["name"])} for entry in content["deployments"]]
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{prefect_file} is not a list of deployments, but must be: {reason}") from error

@@ -1,4 +1,4 @@
-"""What is said of a version: in its manifest, and in its tags in MLflow."""
+"""What is said of a version in its manifest."""
 
 from datetime import UTC, datetime
 
@@ -39,16 +39,3 @@ def _metrics(verdict: Verdict) -> dict[str, float]:
     """The winner's figures, and the one that was read from the test split."""
     figures = verdict.winning.model_dump(exclude={"name", "within_budget", "broken_limits", "hops", "on_front"})
     return {**figures, f"test_{verdict.metric_name}": verdict.test_metric}
-
-
-def tags_of(verdict: Verdict, manifest_uri: str, manifest_sha256: str) -> dict[str, str]:
-    """The tags of the version in MLflow."""
-    return {
-        "manifest.uri": manifest_uri,
-        "manifest.sha256": manifest_sha256,
-        "candidate": verdict.winner.name,
-        "size_bytes": str(verdict.winning.size_bytes),
-        "p95_ms": f"{verdict.winning.p95_ms:.4f}",
-        verdict.metric_name: f"{verdict.test_metric:.6g}",
-        "gate": "passed",
-    }

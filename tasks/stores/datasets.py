@@ -32,7 +32,7 @@ def put_dataset(store: Store, built: BuiltDataset) -> Dataset:
         warnings=built.warnings,
     )
     key = f"datasets/{manifest.digest}/dataset.json"
-    store.create(key, manifest.to_bytes())
+    store.keep(key, manifest.to_bytes())
     return Dataset(
         uri=store.uri(key),
         sha256=manifest.digest,

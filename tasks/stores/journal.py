@@ -63,15 +63,35 @@ class Journal:
         return _newest(self.entries(), _moves_champion)
 
     def append(
-        self, *, action: Action, version: str, manifest: str, run_key: str, actor: str, reason: str
+        self,
+        *,
+        action: Action,
+        version: str,
+        manifest: str,
+        run_key: str,
+        actor: str,
+        reason: str,
+        instead_of: JournalEntry | Literal["any"] | None = "any",
     ) -> JournalEntry:
         """Commits an entry, once: if it holds already, nothing is written and the entry that says so is returned.
 
         A publication holds if its run_key was published (perhaps with another manifest: the returned entry counts);
         a promotion or rollback holds if its manifest is champion. So a call whose answer was lost can be repeated.
 
+        Args:
+            action: What happened.
+            version: The number of the version.
+            manifest: The digest of its manifest.
+            run_key: What the result is called.
+            actor: Who wants it.
+            reason: Why.
+            instead_of: The entry that must have made the present champion when this one is committed; None if there
+                must be no champion.
+
         Raises:
-            InputError: a promotion or rollback names a manifest that was never published.
+            ConflictError: somebody else is champion by now than `instead_of`.
+            InputError: a promotion or rollback names a manifest that was never published, or a publication a version
+                that another result bears.
             UnavailableError: nobody answers; repeat the call.
         """
         for _ in range(TRIES):
@@ -79,6 +99,7 @@ class Journal:
             standing = _standing(entries, action, manifest, run_key)
             if standing is not None:
                 return standing
+            _check_place(entries, action, version, instead_of)
             entry = JournalEntry(
                 seq=len(entries) + 1,
                 previous_sha256=head,
@@ -214,6 +235,24 @@ def lifetime() -> timedelta:
     if not 0 < days <= 3650:
         raise ConfigError(f"INGOT_POINTER_DAYS is {text!r}, but must be a number of days up to 3650: unset it for 30")
     return timedelta(days=days)
+
+
+def _check_place(
+    entries: list[JournalEntry], action: Action, version: str, instead_of: JournalEntry | Literal["any"] | None
+) -> None:
+    """Refuses an entry that was meant for another history."""
+    taken = action == "publish" and any(e.action == "publish" and e.version == version for e in entries)
+    if taken:
+        raise InputError(
+            f"version {version} was published before, but a version must be one result: MLflow lost its registry, run "
+            "`ingot registry rebuild`, then publish again"
+        )
+    champion = _newest(entries, _moves_champion)
+    if instead_of not in ("any", champion):
+        now = f"version {champion.version} (entry {champion.seq})" if champion else "nobody"
+        raise ConflictError(
+            f"champion is {now} by now, so nothing was changed: look at `ingot journal`, and decide anew"
+        )
 
 
 def _is_old(pointer: Pointer) -> bool:

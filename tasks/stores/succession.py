@@ -7,8 +7,8 @@ follow: the next promotion, the next run of the same recipe, the reconciler.
 from datetime import datetime
 from typing import Literal
 
-from tasks.contracts.errors import ConflictError, InputError, unknown_name
-from tasks.contracts.manifest import JournalEntry
+from tasks.contracts.errors import ConflictError, InputError, IntegrityError, unknown_name
+from tasks.contracts.manifest import JournalEntry, Manifest
 from tasks.stores import registry
 from tasks.stores.failpoints import failpoint
 from tasks.stores.journal import Journal
@@ -17,7 +17,13 @@ TRIES = 20
 
 
 def crown(
-    journal: Journal, action: Literal["promote", "rollback"], publication: JournalEntry, *, actor: str, reason: str
+    journal: Journal,
+    action: Literal["promote", "rollback"],
+    publication: JournalEntry,
+    *,
+    actor: str,
+    reason: str,
+    instead_of: JournalEntry | Literal["any"] | None = "any",
 ) -> JournalEntry:
     """Makes a published version champion, and lets pointer and alias follow; once, however often it is called.
 
@@ -27,22 +33,34 @@ def crown(
         publication: The entry that published the version.
         actor: Who wants it.
         reason: Why.
+        instead_of: Whom it is to follow; None if there must be no champion.
 
     Returns:
         The entry that makes it champion.
 
     Raises:
+        ConflictError: somebody else is champion by now than `instead_of`.
         UnavailableError: a server does not answer; what was committed stands, and the same call ends it.
     """
-    entry = commit(journal, action, publication, actor=actor, reason=reason)
+    entry = commit(journal, action, publication, actor=actor, reason=reason, instead_of=instead_of)
     settle_alias(journal)
     return entry
 
 
 def commit(
-    journal: Journal, action: Literal["promote", "rollback"], publication: JournalEntry, *, actor: str, reason: str
+    journal: Journal,
+    action: Literal["promote", "rollback"],
+    publication: JournalEntry,
+    *,
+    actor: str,
+    reason: str,
+    instead_of: JournalEntry | Literal["any"] | None = "any",
 ) -> JournalEntry:
-    """As `crown`, without MLflow: what serving follows."""
+    """As `crown`, without MLflow: what serving follows.
+
+    Raises:
+        ConflictError: somebody else is champion by now than `instead_of`.
+    """
     entry = journal.append(
         action=action,
         version=publication.version,
@@ -50,6 +68,7 @@ def commit(
         run_key=publication.run_key,
         actor=actor,
         reason=reason,
+        instead_of=instead_of,
     )
     journal.move_pointer(entry)
     return entry
@@ -77,6 +96,13 @@ def settle_alias(journal: Journal) -> None:
         UnavailableError: MLflow does not answer.
         ConflictError: champions follow one another faster than aliases are written.
     """
+    if journal.champion() is None:
+        return
+    with registry.moving(journal.model):
+        _follow(journal)
+
+
+def _follow(journal: Journal) -> None:
     for _ in range(TRIES):
         champion = journal.champion()
         if champion is None:
@@ -99,6 +125,37 @@ def publication_of(journal: Journal, version: str) -> JournalEntry:
     if version not in published:
         raise InputError(unknown_name(f"version of {journal.model}", version, published))
     return published[version]
+
+
+def check_fit(journal: Journal, publication: JournalEntry) -> Manifest:
+    """The manifest of a version that may become champion: it verifies, its gate passed, and its files stand.
+
+    Raises:
+        IntegrityError: the manifest or a file is gone or broken.
+        InputError: its gate did not pass.
+    """
+    manifest = journal.get_manifest(publication.manifest)
+    if not manifest.gate.passed:
+        raise InputError(
+            f"version {publication.version} of {journal.model!r} failed its gate ({manifest.gate.reason}), but a "
+            "champion must pass: publish a better one"
+        )
+    check_whole(journal, manifest, publication.version)
+    return manifest
+
+
+def check_whole(journal: Journal, manifest: Manifest, version: str) -> None:
+    """Refuses a version whose files do not all stand.
+
+    Raises:
+        IntegrityError: the message names them.
+    """
+    gone = [file.path for file in manifest.files if not journal.store.holds(file.artifact)]
+    if gone:
+        raise IntegrityError(
+            f"version {version} of {journal.model!r} has lost {', '.join(gone)}, but must be whole: restore "
+            f"{journal.store.uri('blobs/')}, or take another version"
+        )
 
 
 def predecessor(journal: Journal) -> JournalEntry:

@@ -258,7 +258,7 @@ def test_two_ups_at_once_start_one_stack_that_survives_crashes_and_loses_nothing
     assert python(crash_stack, S3, "read", "models/x") == "b'kept'"
     assert python(crash_stack, MLFLOW, "read", "experiment") == "experiment"
     known = ask_prefect("POST", f"{crash_stack.addresses.prefect_api_url}/deployments/filter", {})
-    assert {deployment["name"] for deployment in known} == {"digits", "diabetes", "messages"}
+    assert {deployment["name"] for deployment in known} == {"digits", "diabetes", "messages", "promote", "reconcile"}
 
 
 def part(stack: Stack, name: str) -> dict[str, object]:

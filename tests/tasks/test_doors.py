@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from prefect import Task
 
+import tasks.appoint
 import tasks.convert
 import tasks.evaluate
 import tasks.export
@@ -15,6 +16,7 @@ import tasks.promote
 import tasks.prune
 import tasks.publish
 import tasks.quantize
+import tasks.reconcile
 import tasks.survey
 import tasks.train
 
@@ -30,6 +32,8 @@ VERBS = [
     "convert",
     "publish",
     "promote",
+    "appoint",
+    "reconcile",
 ]
 
 

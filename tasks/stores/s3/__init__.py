@@ -8,6 +8,7 @@ read back what stands before they answer. A local folder can stand in for S3, wi
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
@@ -16,10 +17,12 @@ from tasks.contracts.artifacts import Artifact
 from tasks.contracts.errors import IntegrityError, UnavailableError
 from tasks.contracts.record import sha256_hex
 from tasks.stores.s3 import blobs, probe, sources
-from tasks.stores.s3.bucket import Bucket
+from tasks.stores.s3.bucket import Bucket, Object
 from tasks.stores.s3.connection import Connection, connect
 from tasks.stores.s3.errors import ConditionFailedError, MissingError
 from tasks.stores.s3.folder import SCHEME, open_folder
+
+__all__ = ["Object", "Store", "Versioned"]
 
 Content = TypeVar("Content")
 
@@ -121,6 +124,25 @@ class Store:
         """
         return self._settle(key, content, etag)
 
+    def keep(self, key: str, content: bytes) -> None:
+        """Writes an object whose key is made of its content, and again if it stands but is a day old.
+
+        Whoever collects garbage goes by age: what is meant to be used now must be young.
+        """
+        if not self.create(key, content):
+            raise IntegrityError(f"{self.uri(key)} holds other bytes than its name says: restore or delete it")
+        standing = self.look(key)
+        if standing is not None and blobs.is_old(standing, datetime.now(UTC)):
+            self._place.put(key, content, sha256=sha256_hex(content))
+
+    def look(self, key: str) -> Object | None:
+        """Size and age of an object, or None."""
+        return self._place.look(key)
+
+    def delete(self, key: str) -> None:
+        """Deletes an object; that there is none is fine."""
+        self._place.delete(key)
+
     def read(self, key: str) -> Versioned[bytes] | None:
         """The object at a key, or None.
 
@@ -138,6 +160,10 @@ class Store:
     def keys(self, prefix: str) -> Iterator[str]:
         """The keys that begin so, in order; none if there is no bucket yet."""
         return self._place.keys(prefix)
+
+    def objects(self, prefix: str) -> Iterator[Object]:
+        """As `keys`, with sizes and ages."""
+        return self._place.objects(prefix)
 
     def uri(self, key: str) -> str:
         """The `s3://` or `file://` address of a key."""

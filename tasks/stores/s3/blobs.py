@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,7 @@ from tasks.contracts.artifacts import Artifact
 from tasks.contracts.errors import ConflictError, DataError, IngotError, IntegrityError
 from tasks.contracts.record import sha256_hex
 from tasks.runtime.transport import CHUNK_BYTES, ENCODING, packed, unpacked
-from tasks.stores.s3.bucket import Bucket
+from tasks.stores.s3.bucket import Bucket, Object
 from tasks.stores.s3.errors import ConditionFailedError, MissingError
 from tasks.stores.s3.window import Window
 from tasks.stores.s3.window import digest as digest_of
@@ -28,6 +29,9 @@ PARALLEL = 4
 """Uploads in flight: 165 MiB/s, against 113 of boto3's own transfer (SeaweedFS 4.48, two cores)."""
 
 TRIES = 3
+
+FRESH = timedelta(days=1)
+"""A chunk that is put again after so long is written again: garbage is collected by age, and this one is in use."""
 
 
 class Chunk(NamedTuple):
@@ -127,19 +131,30 @@ def _put_window(bucket: Bucket, path: Path, size: int, start: int) -> Chunk:
 
 
 def _put_chunk(bucket: Bucket, plain: BinaryIO, size: int, digest: str) -> Chunk:
-    """Stores a chunk unless it stands: its name says what is in it, and it was checked that it is."""
-    standing = bucket.size(_key(digest))
-    if standing is not None:
-        return Chunk(digest, standing)
+    """Stores a chunk unless it stands and is young: its name says what is in it, and it was checked that it is."""
+    standing = bucket.look(_key(digest))
+    if standing is not None and not is_old(standing, datetime.now(UTC)):
+        return Chunk(digest, standing.size_bytes)
+    write = _put if standing is None else _put_again
     frame = packed(plain, size)
     if frame is None:
-        return Chunk(digest, _put(bucket, digest, plain, size, sha256=digest))
+        return Chunk(digest, write(bucket, digest, plain, size, sha256=digest))
     with frame.file:
         if frame.plain_sha256 != digest:  # the store can check a frame, but not what is in it
             raise IntegrityError("a chunk changed while it was stored, but must hold still: try again")
         return Chunk(
-            digest, _put(bucket, digest, frame.file, frame.size_bytes, sha256=frame.sha256, ContentEncoding=ENCODING)
+            digest, write(bucket, digest, frame.file, frame.size_bytes, sha256=frame.sha256, ContentEncoding=ENCODING)
         )
+
+
+def is_old(found: Object, now: datetime) -> bool:
+    """Whether an object must be written again by whoever means to use it."""
+    return now - found.modified > FRESH
+
+
+def _put_again(bucket: Bucket, digest: str, body: BinaryIO, size: int, **how: str) -> int:
+    bucket.put(_key(digest), body, **how)
+    return size
 
 
 def _put(bucket: Bucket, digest: str, body: BinaryIO, size: int, **how: str) -> int:
@@ -148,9 +163,9 @@ def _put(bucket: Bucket, digest: str, body: BinaryIO, size: int, **how: str) -> 
         with suppress(ConditionFailedError):  # written meanwhile, by another or by an earlier try of ours: look
             bucket.put(_key(digest), body, IfNoneMatch="*", **how)
             return size
-        standing = bucket.size(_key(digest))
+        standing = bucket.look(_key(digest))
         if standing is not None:
-            return standing
+            return standing.size_bytes
     raise ConflictError(
         f"{bucket.uri(_key(digest))} is neither there nor can it be written: see what the store's log says"
     )

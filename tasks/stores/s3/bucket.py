@@ -3,11 +3,21 @@
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, NamedTuple
 
 from tasks.contracts.errors import InputError
 from tasks.stores.s3.connection import Connection, Stream
 from tasks.stores.s3.errors import BucketMissingError, ConditionFailedError, MissingError, not_s3
+
+
+class Object(NamedTuple):
+    """What a store says of an object without its bytes."""
+
+    key: str
+    size_bytes: int
+    modified: datetime
+    """When it was written, by the store's clock."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +60,32 @@ class Bucket:
 
     def has(self, key: str) -> bool:
         """Whether an object stands at the key."""
-        return self.size(key) is not None
+        return self.look(key) is not None
 
-    def size(self, key: str) -> int | None:
-        """How many bytes stand at the key; None if there is no object."""
+    def look(self, key: str) -> Object | None:
+        """What is known of the object at the key; None if there is none."""
         try:
-            return int(self.call("head_object", key).get("ContentLength", 0))
+            found = self.call("head_object", key)
         except MissingError:
             return None
+        return Object(key, int(found.get("ContentLength", 0)), found.get("LastModified") or datetime.now(UTC))
+
+    def delete(self, key: str) -> None:
+        """Deletes an object; that there is none is fine."""
+        try:
+            self.call("delete_object", key)
+        except MissingError:
+            return
 
     def keys(self, prefix: str) -> Iterator[str]:
         """The keys that begin so, in order, without the bucket's own prefix."""
-        for key, _ in listing(self.connection, self.name, self.prefix + prefix):
-            yield key.removeprefix(self.prefix)
+        for found in self.objects(prefix):
+            yield found.key
+
+    def objects(self, prefix: str) -> Iterator[Object]:
+        """The objects whose keys begin so, in order, without the bucket's own prefix."""
+        for found in listing(self.connection, self.name, self.prefix + prefix):
+            yield found._replace(key=found.key.removeprefix(self.prefix))
 
     def _put(self, key: str, body: bytes | BinaryIO, how: dict[str, str]) -> None:
         if not isinstance(body, bytes):
@@ -85,8 +108,8 @@ class Bucket:
             ) from error
 
 
-def listing(connection: Connection, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
-    """Key and size of every object whose key begins with the prefix, in order; none if there is no bucket."""
+def listing(connection: Connection, bucket: str, prefix: str) -> Iterator[Object]:
+    """Every object whose key begins with the prefix, in order; none if there is no bucket."""
     page: dict[str, Any] = {"IsTruncated": True}
     token: dict[str, str] = {}
     while page["IsTruncated"]:
@@ -96,5 +119,6 @@ def listing(connection: Connection, bucket: str, prefix: str) -> Iterator[tuple[
             return
         if "IsTruncated" not in page:
             raise not_s3(connection.endpoint)
-        yield from ((found["Key"], found["Size"]) for found in page.get("Contents", ()))
+        for found in page.get("Contents", ()):
+            yield Object(found["Key"], found["Size"], found.get("LastModified") or datetime.now(UTC))
         token = {"ContinuationToken": page.get("NextContinuationToken", "")}

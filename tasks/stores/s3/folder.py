@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, BinaryIO
@@ -77,13 +78,22 @@ class Folder:
         file.close()
         return facts
 
+    def delete_object(self, *, Key: str, **_: str) -> dict[str, Any]:  # noqa: N803
+        """Deletes an object; that there is none is fine."""
+        path = self._path(Key)
+        with self._on_disk(), self._locked():
+            for suffix in SUFFIXES.values():
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
+        return {}
+
     def list_objects_v2(self, *, Prefix: str, **_: str) -> dict[str, Any]:  # noqa: N803
         """All objects whose keys begin so, in order, on one page."""
         top = self.root / Prefix.rpartition("/")[0]
         with self._on_disk():
-            sizes = {self._key(path): path.stat().st_size for path in top.rglob("*") if path.is_file()}
-        keys = sorted(key for key in sizes if key.startswith(Prefix) and not key.startswith(PRIVATE))
-        return {"IsTruncated": False, "Contents": [{"Key": key, "Size": sizes[key]} for key in keys]}
+            facts = {self._key(path): path.stat() for path in top.rglob("*") if path.is_file()}
+        keys = sorted(key for key in facts if key.startswith(Prefix) and not key.startswith(PRIVATE))
+        found = [{"Key": key, "Size": facts[key].st_size, "LastModified": _modified(facts[key])} for key in keys]
+        return {"IsTruncated": False, "Contents": found}
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")
@@ -100,7 +110,8 @@ class Folder:
             with self._on_disk(), suppress(FileNotFoundError, IsADirectoryError):
                 file = Path(f"{path}{suffix}").open("rb")  # noqa: SIM115 (the body closes it)
                 found = os.fstat(file.fileno())
-                return file, {"ETag": _etag(found), "ContentLength": found.st_size, "ContentEncoding": encoding}
+                facts = {"ETag": _etag(found), "ContentLength": found.st_size, "LastModified": _modified(found)}
+                return file, {**facts, "ContentEncoding": encoding}
         raise MissingError(f"{path} does not exist: check the address")
 
     def _check(self, key: str, how: dict[str, str]) -> None:
@@ -171,6 +182,10 @@ def _fill(part: BinaryIO, body: bytes | BinaryIO) -> bytes:
         part.write(piece)
     part.flush()
     return digest.digest()
+
+
+def _modified(found: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(found.st_mtime, UTC)
 
 
 def _etag(found: os.stat_result) -> str:

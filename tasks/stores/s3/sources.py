@@ -57,7 +57,7 @@ def _objects(connection: Connection, uri: str, bucket: str, key: str) -> dict[st
             return {key: connection.call("head_object", Bucket=bucket, Key=key)["ContentLength"]}
         except MissingError:
             key += "/"
-    found = {name: size for name, size in listing(connection, bucket, key) if not name.endswith("/")}
+    found = {name: size for name, size, _ in listing(connection, bucket, key) if not name.endswith("/")}
     if not found:
         raise DataError(f"{uri} does not exist at {connection.endpoint}: check bucket and key")
     return found

@@ -60,6 +60,14 @@ def test_an_unknown_deployment_is_refused_by_name():
     )
 
 
+@pytest.mark.parametrize(("name", "command"), [("reconcile", "registry reconcile"), ("promote", "promote")])
+def test_a_deployment_that_retrains_nothing_is_refused_with_the_command_that_does_it(name, command):
+    assert refusal(name, None, []) == (
+        f"deployment '{name}' retrains nothing, but `ingot run` needs one that does: start it in the Prefect UI, or "
+        f"run `ingot {command}`; known: digits, diabetes, messages"
+    )
+
+
 def test_a_missing_name_lists_the_known_ones():
     assert refusal("", None, []).startswith("NAME is missing, but must be a deployment, or come with --params: known: ")
 

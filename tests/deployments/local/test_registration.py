@@ -4,7 +4,13 @@ import pytest
 import yaml
 
 from deployments.local.home import Home
-from deployments.local.registration import fingerprint, read_deployments, reason_in, register_if_changed
+from deployments.local.registration import (
+    deployment_names,
+    fingerprint,
+    read_deployments,
+    reason_in,
+    register_if_changed,
+)
 from deployments.local.root import PREFECT_FILE
 from tasks.contracts.config import RetrainConfig
 from tasks.contracts.errors import ConfigError, UnavailableError
@@ -13,7 +19,10 @@ from tests.deployments.local.servers import answering
 CONTENT = yaml.safe_load(PREFECT_FILE.read_text())
 
 
-@pytest.mark.parametrize("entry", CONTENT["deployments"], ids=lambda entry: entry["name"])
+RETRAINING = [entry for entry in CONTENT["deployments"] if "parameters" in entry]
+
+
+@pytest.mark.parametrize("entry", RETRAINING, ids=lambda entry: entry["name"])
 def test_each_deployment_is_complete(entry):
     config = RetrainConfig.model_validate(entry["parameters"]["config"])
     assert config.model_name == entry["name"]
@@ -25,7 +34,23 @@ def test_each_deployment_is_complete(entry):
 
 def test_the_three_models_are_there_and_no_two_start_at_once():
     assert list(read_deployments()) == ["digits", "diabetes", "messages"]
-    assert len({entry["schedules"][0]["cron"] for entry in CONTENT["deployments"]}) == 3
+    assert len({entry["schedules"][0]["cron"] for entry in RETRAINING}) == 3
+
+
+def test_promoting_and_the_reconciler_are_registered_but_retrain_nothing():
+    assert deployment_names() == ("digits", "diabetes", "messages", "promote", "reconcile")
+    others = {entry["name"]: entry for entry in CONTENT["deployments"] if entry not in RETRAINING}
+    assert all(entry["work_pool"]["name"] == "ingot" for entry in others.values())
+    assert others["reconcile"]["schedules"] == [{"cron": "5-59/15 * * * *", "timezone": "UTC"}]
+    assert "schedules" not in others["promote"]
+
+
+def test_a_deployment_of_another_flow_is_told_from_one_that_retrains(tmp_path):
+    file = tmp_path / "prefect.yaml"
+    entries = ["{name: a, entrypoint: flows/retrain.py:retrain}", "{name: b}", "{name: c, entrypoint: own.flow}"]
+    file.write_text(f"deployments: [{', '.join(entries)}]")
+    assert list(read_deployments(file)) == ["a", "b"]
+    assert deployment_names(file) == ("a", "b", "c")
 
 
 def test_no_directory_of_a_machine_is_stored():
@@ -51,7 +76,7 @@ def test_the_fingerprint_follows_the_file(tmp_path):
 
 def test_what_the_server_has_as_it_is_is_not_registered_again(tmp_path):
     home = Home(tmp_path)
-    known = [{"name": name} for name in ("digits", "diabetes", "messages", "another")]
+    known = [{"name": name} for name in (*deployment_names(), "another")]
     with answering({"POST /api/deployments/filter": (200, known)}) as (url, got):
         home.registered.write_text(json.dumps({"api_url": f"{url}/api", "fingerprint": fingerprint()}))
         assert register_if_changed(home, f"{url}/api") is False

@@ -32,6 +32,9 @@ class Memory:
     def create(self, key: str, content: bytes) -> bool:
         return self.objects.setdefault(key, content) == content
 
+    def keep(self, key: str, content: bytes) -> None:
+        self.objects[key] = content
+
     def read(self, key: str) -> Versioned | None:
         return Versioned(self.objects[key], "") if key in self.objects else None
 

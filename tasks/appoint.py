@@ -1,0 +1,34 @@
+"""Appoint: a published version made champion because somebody says so."""
+
+import getpass
+
+from tasks.contracts.artifacts import ModelVersion
+from tasks.step import step
+
+
+@step(name="appoint")
+def appoint(model_name: str, version: str, reason: str, margin: float | None) -> ModelVersion:
+    """Make a version champion, if it wins the contest where a margin is given: journal, pointer, then the alias."""
+    from tasks.contracts.errors import UnavailableError
+    from tasks.exporters.appointment import promote_version
+    from tasks.stores import registry
+    from tasks.stores.journal import Journal
+    from tasks.stores.s3 import Store
+    from tasks.stores.succession import publication_of
+
+    journal = Journal(Store.from_environment(), model_name)
+    publication = publication_of(journal, version)
+    made = promote_version(journal, publication, actor=getpass.getuser(), reason=reason, margin=margin)
+    if made.alias_waits:
+        raise UnavailableError(f"version {version} is champion, but its alias does not follow: {made.alias_waits}")
+    return ModelVersion(
+        model=model_name,
+        version=version,
+        seq=made.seq,
+        status="published",
+        champion=made.champion,
+        manifest_uri=journal.manifest_uri(publication.manifest),
+        manifest_sha256=publication.manifest,
+        mlflow_version_url=registry.version_url(model_name, version),
+        reason=made.reason,
+    )

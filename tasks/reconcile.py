@@ -1,0 +1,33 @@
+"""Reconcile: pointer and MLflow made to agree with the journal, model by model."""
+
+from tasks.contracts.agreement import Agreement
+from tasks.step import step
+
+
+@step(name="reconcile")
+def reconcile(model_name: str) -> list[Agreement]:
+    """Look at one model, or at all, and mend what differs; a broken model is reported, and keeps no other waiting.
+
+    All pointers come first: they need no MLflow.
+    """
+    from tasks.contracts.errors import ConflictError, InputError, IntegrityError
+    from tasks.stores import reconciliation
+    from tasks.stores.journal import Journal
+    from tasks.stores.s3 import Store
+
+    store = Store.from_environment()
+    found: dict[str, Agreement] = {}
+    moved = {}
+    for model in [model_name] if model_name else reconciliation.models_of(store):
+        journal = Journal(store, model)
+        try:
+            moved[model] = journal, reconciliation.settle_pointer(journal)
+        except IntegrityError as error:
+            found[model] = reconciliation.broken(model, error)
+    for model, (journal, findings) in moved.items():
+        try:
+            agreement = reconciliation.reconcile(journal)
+        except (IntegrityError, InputError, ConflictError) as error:
+            agreement = reconciliation.broken(model, error)
+        found[model] = agreement.model_copy(update={"findings": (*findings, *agreement.findings)})
+    return [found[model] for model in sorted(found)]
