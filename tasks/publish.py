@@ -23,6 +23,7 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     from tasks.stores.datasets import opened
     from tasks.stores.failpoints import failpoint
     from tasks.stores.journal import Journal
+    from tasks.stores.openssf import countersigned
     from tasks.stores.rebuild import restore_lost, tags_of
     from tasks.stores.s3 import Store
     from tasks.stores.succession import check_whole
@@ -44,8 +45,9 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
         failpoint("publish.after_graph")
         readme = File(path="README.md", artifact=store.put_bytes(card.encode()))
     others = (File(path=path, artifact=file) for each in formats for path, file in each.files.items())
+    files = countersigned(store, run.model_name, (graph, readme, *others))
     failpoint("publish.after_blobs")
-    made = manifest_of(verdict, dataset, run, key, files=(graph, readme, *others), golden=golden)
+    made = manifest_of(verdict, dataset, run, key, files=files, golden=golden)
     uri, digest = journal.put_manifest(made)
     failpoint("publish.after_manifest")
     restore_lost(journal)

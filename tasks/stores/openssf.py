@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contracts.errors import ConfigError, IntegrityError
+from tasks.contracts.manifest import File
+from tasks.runtime.vetting import plain_path
+from tasks.stores.s3 import Store
 
 SIGNATURE_NAME = "model.sig"
 IGNORED = ("manifest.json", SIGNATURE_NAME)
@@ -24,6 +27,30 @@ def key_from_environment(environment: Mapping[str, str] = os.environ) -> Path | 
     """The private key of INGOT_OPENSSF_KEY, or None if versions get no such signature."""
     given = environment.get("INGOT_OPENSSF_KEY", "")
     return Path(given) if given else None
+
+
+def countersigned(store: Store, model: str, files: tuple[File, ...]) -> tuple[File, ...]:
+    """The files of a version, and the signature over them if INGOT_OPENSSF_KEY asks for one.
+
+    Args:
+        store: Where they lie, and where the signature goes.
+        model: The name that the signature gives them.
+        files: All of them.
+
+    Raises:
+        ConfigError: the key cannot be used, or the extra is not installed.
+    """
+    key = key_from_environment()
+    if key is None:
+        return files
+    with tempfile.TemporaryDirectory(prefix="ingot-openssf-") as place:
+        folder = Path(place) / model
+        for file in files:
+            path = folder / plain_path(file.path, "a path of the manifest")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            store.fetch(file.artifact, path)
+        signature = sign(folder, key)
+    return (*files, File(path=SIGNATURE_NAME, artifact=store.put_bytes(signature)))
 
 
 def sign(folder: Path, key: Path) -> bytes:

@@ -6,7 +6,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from tasks.contracts.errors import ConfigError, IntegrityError
+from tasks.contracts.manifest import File
 from tasks.stores import openssf
+from tasks.stores.s3 import Store
 
 
 def written_key(folder, private, name="key.pem"):
@@ -103,3 +105,20 @@ def test_a_key_of_another_kind_is_refused(version, tmp_path, kind):
 def test_without_the_variable_there_is_no_key(tmp_path):
     assert openssf.key_from_environment({}) is None
     assert openssf.key_from_environment({"INGOT_OPENSSF_KEY": "/a"}).name == "a"
+
+
+def test_a_published_version_carries_it_and_the_outside_verifier_accepts_what_was_pulled(tmp_path, keys, monkeypatch):
+    store = Store.from_environment(f"file://{tmp_path}/store")
+    graph = File(path="model.onnx", artifact=store.put_bytes(b"graph"))
+    weights = File(path="openvino/model.bin", artifact=store.put_bytes(b"weights"))
+    assert openssf.countersigned(store, "digits", (graph, weights)) == (graph, weights)
+    monkeypatch.setenv("INGOT_OPENSSF_KEY", str(keys[0]))
+    files = openssf.countersigned(store, "digits", (graph, weights))
+    assert [file.path for file in files] == ["model.onnx", "openvino/model.bin", "model.sig"]
+    for file in files:
+        path = tmp_path / "pulled" / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        store.fetch(file.artifact, path)
+    (tmp_path / "pulled" / "manifest.json").write_bytes(b"{}")
+    done = outside(tmp_path / "pulled", keys[1])
+    assert done.returncode == 0, done.stderr
