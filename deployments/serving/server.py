@@ -6,8 +6,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 
 import uvicorn
@@ -16,6 +16,7 @@ from deployments.serving.access.guard import guarded
 from deployments.serving.access.tls import Tls, read_tls
 from deployments.serving.address import listening
 from deployments.serving.app import App
+from deployments.serving.background import running
 from deployments.serving.figures import Figures
 from deployments.serving.library import Library
 from deployments.serving.protocol import Limits, bounded
@@ -34,6 +35,7 @@ _DRAIN_SECONDS = 8
 _LAST_CALL_SECONDS = 0.4
 _FIRST_LOOK_SECONDS = 30
 _FLUSH_SECONDS = 5
+_LAST_POLL_SECONDS = 2
 _TICK_SECONDS = 0.05
 
 
@@ -84,39 +86,16 @@ def serve(names: Sequence[str], settings: Settings) -> None:
                 figures=figures,
                 pins=pins(names),
             )
-            with beside(app.metrics.run), beside(samples.run), watched(watcher, settings.poll_seconds):
+            with (
+                running(app.metrics.run, "metrics", _FLUSH_SECONDS),
+                running(samples.run, "samples", _FLUSH_SECONDS),
+                running(partial(watcher.run, poll_seconds=settings.poll_seconds), "watcher", _LAST_POLL_SECONDS),
+            ):
                 if settings.slot:  # the others answer meanwhile; one that has loaded nothing yet would refuse
                     watcher.looked.wait(_FIRST_LOOK_SECONDS)
                 limits = Limits(settings.header_seconds, settings.body_seconds)
                 run(carrier(app, tls, limits), listener, app)
                 app.close()
-
-
-@contextmanager
-def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
-    """Runs work in a thread of its own, which is told when to stop, and is waited for."""
-    stop = threading.Event()
-    thread = threading.Thread(target=work, args=(stop,), name="ingot-beside", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(timeout=_FLUSH_SECONDS)
-
-
-@contextmanager
-def watched(watcher: Watcher, poll_seconds: float) -> Iterator[None]:
-    """Runs a watcher in a thread of its own."""
-    stop = threading.Event()
-    # A daemon: a store that hangs must not hold up the end of the process.
-    thread = threading.Thread(target=watcher.run, args=(stop, poll_seconds), name="ingot-watcher", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(timeout=2)
 
 
 def carrier(app: App, tls: Tls | None = None, limits: Limits | None = None) -> uvicorn.Server:

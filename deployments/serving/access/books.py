@@ -5,8 +5,6 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from deployments.serving.access.audit import AuditLog, utc
@@ -155,16 +153,3 @@ class Books:
             taken, self._turned_away = self._turned_away, {}
             worst = max(taken, key=taken.__getitem__)
             self.tell("strangers_turned_away", count=sum(taken.values()), peers=len(taken), worst=worst)
-
-
-@contextmanager
-def kept(books: Books) -> Iterator[Books]:
-    """Runs the books in a thread, and writes all of them at the end."""
-    stop = threading.Event()
-    thread = threading.Thread(target=books.run, args=(stop,), name="ingot-books", daemon=True)
-    thread.start()
-    try:
-        yield books
-    finally:
-        stop.set()
-        thread.join()

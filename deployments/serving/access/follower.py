@@ -6,8 +6,6 @@ It has a thread of its own, so that no download of a model, however long, keeps 
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from deployments.serving.access.allowances import Allowances
 from deployments.serving.access.door import Door
@@ -95,17 +93,3 @@ class KeyFollower:
         if complaint != self._complaint:
             log.error("%s", complaint)
         self._complaint = complaint
-
-
-@contextmanager
-def followed(follower: KeyFollower, poll_seconds: float) -> Iterator[None]:
-    """Runs a follower in a thread of its own."""
-    stop = threading.Event()
-    # A daemon: a store that hangs must not hold up the end of the process.
-    thread = threading.Thread(target=follower.run, args=(stop, poll_seconds), name="ingot-keys", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(timeout=2)

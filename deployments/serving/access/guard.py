@@ -4,14 +4,16 @@ import ipaddress
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from deployments.serving.access.allowances import Allowances
 from deployments.serving.access.audit import AuditLog
-from deployments.serving.access.books import Books, kept
+from deployments.serving.access.books import Books
 from deployments.serving.access.door import Door
-from deployments.serving.access.follower import KeyFollower, followed
+from deployments.serving.access.follower import KeyFollower
 from deployments.serving.access.usage import DATABASE, Usage
+from deployments.serving.background import running
 from deployments.serving.settings import Settings
 from tasks.contracts.errors import ConfigError
 from tasks.stores.access import Keys
@@ -19,6 +21,8 @@ from tasks.stores.s3 import Store
 from tasks.stores.signing import Keyring
 
 log = logging.getLogger("ingot.serving")
+
+_LAST_POLL_SECONDS = 2
 
 
 @contextmanager
@@ -45,10 +49,11 @@ def guarded(store: Store, settings: Settings, host: str, keyring: Keyring | None
     door = Door(allowances, books, anonymous=settings.anonymous or is_loopback(host))
     follower = KeyFollower(Keys(store, keyring), door, allowances, usage)
     try:
-        with kept(books):
+        with running(books.run, "books"):
             follower.look()
             _refuse_open_door(door, host)
-            with followed(follower, settings.poll_seconds):
+            follow = partial(follower.run, poll_seconds=settings.poll_seconds)
+            with running(follow, "keys", _LAST_POLL_SECONDS):
                 yield door
     finally:
         _shut(audit)

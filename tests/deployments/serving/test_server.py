@@ -10,14 +10,16 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
+from deployments.serving.address import listening
 from deployments.serving.app import App
+from deployments.serving.background import running
 from deployments.serving.library import Library
-from deployments.serving.server import listening, watched
 from deployments.serving.watcher import Watcher
 from tasks.contracts.errors import ConfigError, UnavailableError
 from tasks.stores.s3 import Store
@@ -107,7 +109,7 @@ def test_no_request_fails_and_none_is_answered_by_a_wrong_version_while_versions
                     faults.append(body)
                 answers.append(body.get("version"))
 
-    with tiny.carried(app) as http, watched(watcher, poll_seconds=0.01):
+    with tiny.carried(app) as http, running(partial(watcher.run, poll_seconds=0.01), "watcher"):
         threads = [threading.Thread(target=client, args=(http.base_url,)) for _ in range(4)]
         for thread in threads:
             thread.start()
