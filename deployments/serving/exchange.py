@@ -1,5 +1,6 @@
 """One HTTP request over ASGI: headers, and a body that is never larger than allowed."""
 
+import itertools
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from deployments.serving.encodings import Inflater
 from deployments.serving.note import Note
 from deployments.serving.refusal import Refusal, shown
 
+_PROCESS = secrets.token_hex(4)
+_NUMBERS = itertools.count()
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _MAY_BE_JSON = frozenset(
     (b"", b"application/json", b"application/octet-stream", b"text/plain", b"application/x-www-form-urlencoded")
@@ -111,8 +114,8 @@ class Request:
 
 
 def fresh_id() -> str:
-    """A name for a request that brought none."""
-    return secrets.token_hex(8)
+    """A name for a request that brought none: the process's own, and a number."""
+    return f"{_PROCESS}{next(_NUMBERS):08x}"
 
 
 def _path(scope: Scope) -> str:

@@ -12,6 +12,7 @@ import simdjson
 
 from tasks.contracts.signature import Signature, Tensor
 
+_LARGEST = float(np.finfo(np.float32).max)
 _TENSOR_KEYS = ["data", "datatype", "name", "shape"]
 
 
@@ -56,6 +57,7 @@ def _array(tensor: Tensor, shape: list[Any], data: Any) -> np.ndarray | None:
         return None
     if len(data) != prod(shape):
         return None
-    with np.errstate(over="ignore"):
-        narrow = np.frombuffer(data.as_buffer(of_type="d"), np.float64).astype(np.float32)
-    return None if np.isinf(narrow).any() else narrow.reshape(shape)
+    wide = np.frombuffer(data.as_buffer(of_type="d"), np.float64)
+    if wide.max() > _LARGEST or wide.min() < -_LARGEST:
+        return None
+    return wide.astype(np.float32).reshape(shape)

@@ -4,6 +4,7 @@ Whatever goes wrong, the version that answers goes on answering. A bad version i
 download can heal; a store that does not answer is asked again at the next poll.
 """
 
+import gc
 import logging
 import threading
 import time
@@ -92,6 +93,8 @@ class Watcher:
                 self.look()
             except Exception:  # the edge of this thread: it must outlive whatever nobody foresaw
                 log.exception("the watcher stumbled; it looks again")
+            if not self.looked.is_set():
+                gc.freeze()  # what is loaded by now stays: the collector need not walk over it again and again
             self.looked.set()
             stop.wait(poll_seconds)
 
