@@ -149,8 +149,9 @@ def judged(
     found: Found, answers: Sequence[Answer], bodies: Sequence[dict[str, Any]], moves: Sequence[Move], workers: int
 ) -> dict[str, Any]:
     """What was seen, counted."""
-    answers = sorted(answers, key=lambda each: each.came)
-    said = [(body["model_version"], body["outputs"][0]["data"][0]) for body in bodies]
+    refused = {index for index, body in enumerate(bodies) if "model_version" not in body}  # they count as failed
+    answers = sorted((each for each in answers if each.body not in refused), key=lambda each: each.came)
+    said = [("", 0.0) if "error" in body else (body["model_version"], body["outputs"][0]["data"][0]) for body in bodies]
     torn = sum(said[each.body][1] != float(said[each.body][0]) * sum(ROWS[each.row]) for each in answers)
     places = placed(answers, [version for version, _ in said], moves, across=workers == 1)
     first: dict[int, float] = {}

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +29,7 @@ _INHERITED = ("PATH", "LANG", "LC_ALL", "PYTHONHOME", "LD_LIBRARY_PATH", "TMPDIR
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 _ROOT = Path(__file__).parents[3]
 _LONGEST_ANSWER_BYTES = 2**20
+_PATIENT = 10
 _ERRORS: dict[str, type[GraphError | IntegrityError]] = {"GraphError": GraphError, "IntegrityError": IntegrityError}
 
 
@@ -111,6 +113,8 @@ def _child(request: IO[bytes], seconds: float) -> tuple[int | None, bytes]:
         )
     except OSError as error:
         raise UnavailableError(f"no process can be started for a trial ({error.strerror}): free memory") from error
+    with suppress(OSError):  # it may have ended already
+        os.setpriority(os.PRIO_PROCESS, child.pid, _PATIENT)  # whoever is served meanwhile goes first
     with child:
         answer, in_time = _heard(child.stdout, seconds)
         if in_time:
