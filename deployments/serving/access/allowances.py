@@ -1,8 +1,8 @@
 """Rates and quotas that hold over all workers of a machine: one small file, mapped by each of them.
 
 A worker takes a lease of requests under a file lock (some 10 us) and spends it in memory (well under 1 us). A lease is
-what the rate yields in `LEASE_SECONDS`, at least one request, and what is left of it then is forfeited. So, however
-many workers there are, a key gets at most
+what the rate yields in `LEASE_SECONDS`, at least one request; what is left of it by then goes back with the next. So,
+however many workers there are, a key gets at most
 
     burst + rate * (t + LEASE_SECONDS)      requests in any t seconds, where burst is one second's worth, at least 1
     daily                                   requests a UTC day
@@ -152,14 +152,14 @@ class Allowances:
         """Takes what there is, up to a lease; else says how many seconds until there is something."""
         with self._locked():
             identity, full_at, day, used = _SLOT.unpack_from(self._map, allowance.offset)
+            full_at -= allowance.rate_left / allowance.rate  # what was not spent of the last lease goes back
             missing = (full_at - now) * allowance.rate
             if not 0 <= missing <= allowance.burst + _BOOT_SECONDS * allowance.rate:  # long full; or of an earlier boot
                 missing, full_at = 0.0, now
             level = allowance.burst - missing
             taken = min(allowance.lease, math.floor(level + _HAIR))
-            if taken > 0:
-                full_at += taken / allowance.rate
-                _SLOT.pack_into(self._map, allowance.offset, identity, full_at, day, used)
+            full_at += max(taken, 0) / allowance.rate
+            _SLOT.pack_into(self._map, allowance.offset, identity, full_at, day, used)
         allowance.rate_left = max(taken, 0)
         if taken > 0:
             allowance.rate_until = now + LEASE_SECONDS

@@ -89,6 +89,19 @@ def test_no_number_of_workers_gets_more_than_burst_and_rate(folder, rate, worker
         book.close()
 
 
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("rate", [30.0, 100.0, 1000.0])
+def test_whoever_keeps_to_the_rate_is_never_refused_however_many_workers_take_turns(folder, rate, workers):
+    path = folder / f"file-{next(FILES)}"
+    books = [Allowances(path) for _ in range(workers)]
+    held = [book.of([key(rate_per_second=rate)])["00000001"] for book in books]
+    for number in range(int(10 * rate)):  # ten seconds: ten times the burst
+        now = 1000.0 + 1.1 * number / rate
+        assert books[number % workers].take(held[number % workers], now, NOON) is None
+    for book in books:
+        book.close()
+
+
 def test_who_waits_as_long_as_told_gets_in(folder):
     book = opened(folder)
     (allowance,) = book.of([key(rate_per_second=2)]).values()
