@@ -21,6 +21,10 @@ HEAVY = {
     "scipy",
     "matplotlib",
     "safetensors",
+    # which load pickles
+    "cloudpickle",
+    "dill",
+    "joblib",
 }
 
 

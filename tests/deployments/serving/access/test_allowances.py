@@ -91,13 +91,13 @@ def test_no_number_of_workers_gets_more_than_burst_and_rate(folder, rate, worker
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
 @pytest.mark.parametrize("rate", [30.0, 100.0, 1000.0])
-def test_whoever_keeps_to_the_rate_is_never_refused_however_many_workers_take_turns(folder, rate, workers):
+def test_whoever_keeps_to_the_rate_is_never_refused_however_many_workers_ask_at_once(folder, rate, workers):
     path = folder / f"file-{next(FILES)}"
     books = [Allowances(path) for _ in range(workers)]
     held = [book.of([key(rate_per_second=rate)])["00000001"] for book in books]
-    for number in range(int(10 * rate)):  # ten seconds: ten times the burst
-        now = 1000.0 + 1.1 * number / rate
-        assert books[number % workers].take(held[number % workers], now, NOON) is None
+    for turn in range(int(10 * rate / workers)):  # ten seconds: ten times the burst
+        now = 1000.0 + 1.1 * turn * workers / rate
+        assert all(book.take(each, now, NOON) is None for book, each in zip(books, held, strict=True))
     for book in books:
         book.close()
 
