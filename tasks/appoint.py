@@ -9,7 +9,6 @@ from tasks.step import step
 @step(name="appoint")
 def appoint(model_name: str, version: str, reason: str, margin: float | None) -> ModelVersion:
     """Make a version champion, if it wins the contest where a margin is given: journal, pointer, then the alias."""
-    from tasks.contracts.errors import UnavailableError
     from tasks.exporters.appointment import promote_version
     from tasks.stores import registry
     from tasks.stores.journal import Journal
@@ -19,8 +18,8 @@ def appoint(model_name: str, version: str, reason: str, margin: float | None) ->
     journal = Journal(Store.from_environment(), model_name)
     publication = publication_of(journal, version)
     made = promote_version(journal, publication, actor=getpass.getuser(), reason=reason, margin=margin)
-    if made.alias_waits:
-        raise UnavailableError(f"version {version} is champion, but its alias does not follow: {made.alias_waits}")
+    # Not an error, since that would be tried again: somebody may have rolled back by then. The reconciler sees to it.
+    waits = f"; MLflow's alias follows at the next reconciliation: {made.alias_waits}" if made.alias_waits else ""
     return ModelVersion(
         model=model_name,
         version=version,
@@ -30,5 +29,5 @@ def appoint(model_name: str, version: str, reason: str, margin: float | None) ->
         manifest_uri=journal.manifest_uri(publication.manifest),
         manifest_sha256=publication.manifest,
         mlflow_version_url=registry.version_url(model_name, version),
-        reason=made.reason,
+        reason=made.reason + waits,
     )

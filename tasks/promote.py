@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.contracts.artifacts import Dataset, ModelVersion, Run
 from tasks.contracts.config import PromoteConfig
-from tasks.contracts.errors import ConflictError
+from tasks.contracts.errors import ConflictError, InputError
 from tasks.contracts.manifest import Declined
 from tasks.step import step
 
@@ -50,7 +50,7 @@ def _decided(
     standing = journal.champion()  # before it is asked whether this one was promoted: others may do so meanwhile
     crowned = standing if standing and standing.manifest == publication.manifest else None
     earlier = (
-        crowned or journal.find("promote", publication.run_key) or find_declined(journal, publication.manifest, config)
+        crowned or journal.find("promote", publication.run_key) or find_declined(journal, publication, standing, config)
     )
     if earlier is not None:
         champion = settle(journal)
@@ -71,7 +71,8 @@ def _decided(
     tracking.set_tags(run.mlflow_run_id, tags)
     loser = standing if decision.promoted and standing else publication
     if standing or not decision.promoted:  # before the commit: whoever finds that made asks no more who lost
-        registry.set_alias(run.model_name, "challenger", loser.version)
+        with suppress(InputError):  # MLflow lost that version: no reason to keep the winner back
+            registry.set_alias(run.model_name, "challenger", loser.version)
     failpoint("promote.after_challenger")
     if decision.promoted:
         crown(journal, "promote", publication, actor=getpass.getuser(), reason=decision.reason, instead_of=standing)

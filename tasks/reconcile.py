@@ -19,10 +19,10 @@ def reconcile(model_name: str) -> list[Agreement]:
     found: dict[str, Agreement] = {}
     moved = {}
     for model in [model_name] if model_name else reconciliation.models_of(store):
-        journal = Journal(store, model)
         try:
+            journal = Journal(store, model)
             moved[model] = journal, reconciliation.settle_pointer(journal)
-        except IntegrityError as error:
+        except (IntegrityError, InputError, ConflictError) as error:
             found[model] = reconciliation.broken(model, error)
     for model, (journal, findings) in moved.items():
         try:

@@ -153,4 +153,6 @@ def _worker(_: Settings, environment: dict[str, str]) -> Part:
 def _serving(settings: Settings, environment: dict[str, str]) -> Part:
     address = f"{scheme()}://{settings.serving_host}:{settings.serving_port}"
     command = (sys.executable, "-m", "deployments.serving")
-    return Part("serving", address, command, environment, needs=environment.get("AWS_ENDPOINT_URL", ""))
+    # It finishes what it took, and then writes its books.
+    needs = environment.get("AWS_ENDPOINT_URL", "")
+    return Part("serving", address, command, environment, needs=needs, grace_seconds=25.0)

@@ -125,13 +125,15 @@ class App:
             reply = await self._packed(await self._reply(request), request)
             await reply.send(send, request.id, (*request.note.headers(), *(_LAST if self.ending else ())))
         except Gone:
+            request.note.asked = None
             self._settle(request, None, start)
             return
         finally:
             self._in_flight -= 1
+        asked, request.note.asked = request.note.asked, None  # the books keep the note, but not what was asked
         self._settle(request, reply, start)
-        if request.note.asked is not None:
-            self._afterwards(*request.note.asked)
+        if asked is not None:
+            self._afterwards(*asked)
 
     def _settle(self, request: Request, reply: Reply | None, start: float) -> None:
         seconds = time.perf_counter() - start
@@ -183,12 +185,15 @@ class App:
         """What the caller may see."""
         return [(name, shelf) for name, shelf in self._library.shelves() if request.note.caller.may_ask(name)]
 
+    def _waits_for(self, request: Request) -> list[str]:
+        return [name for name in self._library.waits_for() if request.note.caller.may_ask(name)]
+
     async def _landing(self, request: Request) -> Reply:
-        shelves, waits_for = self._shelves(request), self._library.waits_for()
+        shelves, waits_for = self._shelves(request), self._waits_for(request)
         return await self._engine.aside(landing.page, shelves, waits_for, self._last_minute)
 
     async def _status(self, request: Request) -> Reply:
-        return json_reply(status(self._shelves(request), self._library.waits_for(), self._last_minute))
+        return json_reply(status(self._shelves(request), self._waits_for(request), self._last_minute))
 
     async def _docs(self, request: Request) -> Reply:
         return docs.page(await self._document(request))
@@ -201,6 +206,11 @@ class App:
         return await self._engine.aside(openapi.document, champions, self._version)
 
     async def _metrics(self, request: Request) -> Reply:
+        if request.note.caller.models:
+            message = (
+                "metrics tell of all models, but this API key is for some: use one that `ingot keys add` made for all"
+            )
+            raise Refusal("forbidden", message, status=403)
         return self.metrics.reply()
 
     def _measure(self) -> None:

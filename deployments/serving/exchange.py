@@ -94,16 +94,17 @@ class Request:
 
     async def _read(self, limit: int, inflater: Inflater | None) -> bytes:
         chunks: list[bytes] = []
-        size, more = 0, True
+        size, came, more = 0, 0, True
         while more:
             message = await self.receive()
             if message["type"] == "http.disconnect":
                 raise Gone
             chunk = message.get("body", b"")
+            came += len(chunk)
             if inflater is not None:
                 chunk = inflater.take(chunk, limit - size)
             size += len(chunk)
-            if size > limit:
+            if size > limit or came > limit:
                 raise _too_large(limit)
             chunks.append(chunk)
             more = message.get("more_body", False)

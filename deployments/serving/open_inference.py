@@ -35,7 +35,7 @@ def metadata(shelf: Shelf, served: Served) -> dict[str, Any]:
     signature = served.manifest.signature
     return {
         "name": served.model,
-        "versions": [each.version for each in shelf.served],
+        "versions": [each.version for each in shelf.loaded],
         "platform": PLATFORM,
         "inputs": [_described(tensor) for tensor in signature.inputs],
         "outputs": [_described(tensor) for tensor in signature.outputs],
@@ -58,8 +58,8 @@ def listing(shelves: Sequence[tuple[str, Shelf]]) -> list[dict[str, str]]:
     """Every version at hand, as Triton's model repository extension lists them."""
     entries = []
     for name, shelf in shelves:
-        entries += [{"name": name, "version": each.version, "state": "READY", "reason": ""} for each in shelf.served]
-        if not shelf.served:
+        entries += [{"name": name, "version": each.version, "state": "READY", "reason": ""} for each in shelf.loaded]
+        if not shelf.loaded:
             entries.append({"name": name, "version": "", "state": "UNAVAILABLE", "reason": shelf.last_refusal})
     return entries
 

@@ -4,6 +4,7 @@
 that is away loses samples, which is counted, and never a request.
 """
 
+import logging
 import random
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from deployments.serving.question import Arrays, Question
 from tasks.contracts.errors import IngotError
 from tasks.contracts.signature import Tensor
 from tasks.stores.s3 import Store
+
+log = logging.getLogger("ingot.serving")
 
 MOST_WAITING = 1000
 """Requests in memory; more are dropped and counted."""
@@ -76,7 +79,14 @@ class Samples:
             for _ in range(int(FLUSH_SECONDS / _TICK_SECONDS)):
                 if stop.wait(_TICK_SECONDS) or self._full.is_set():
                     break
+            self._flush_whatever_comes()
+        self._flush_whatever_comes()
+
+    def _flush_whatever_comes(self) -> None:
+        try:
             self.flush()
+        except Exception:  # the edge of this thread: it must outlive whatever nobody foresaw
+            log.exception("samples could not be written; others will be")
 
     def flush(self) -> None:
         """Writes what was kept, a file a model."""

@@ -94,7 +94,7 @@ def serve(names: Sequence[str], settings: Settings) -> None:
                 if settings.slot:  # the others answer meanwhile; one that has loaded nothing yet would refuse
                     watcher.looked.wait(_FIRST_LOOK_SECONDS)
                 limits = Limits(settings.header_seconds, settings.body_seconds)
-                run(carrier(app, tls, limits), listener, app)
+                run(carrier(app, tls, limits), listener, app, has_parent=bool(settings.slot))
                 app.close()
 
 
@@ -120,12 +120,20 @@ def carrier(app: App, tls: Tls | None = None, limits: Limits | None = None) -> u
     return server
 
 
-def run(server: uvicorn.Server, listener: socket.socket, app: App) -> None:
-    """Serves until a signal comes, then finishes what was taken; a second signal hastens."""
+def run(server: uvicorn.Server, listener: socket.socket, app: App, *, has_parent: bool = False) -> None:
+    """Serves until a signal comes, then finishes what was taken; a second signal hastens.
+
+    Args:
+        server: Carries the app.
+        listener: Where it listens.
+        app: What is served.
+        has_parent: Whether a parent passes signals on: the same one then comes twice, from it and from the terminal,
+            and hastens nothing; the parent sees to it that the end comes.
+    """
     told = threading.Event()
 
     def hear(*_: object) -> None:
-        server.should_exit = server.force_exit = told.is_set()
+        server.should_exit = server.force_exit = told.is_set() and not has_parent
         told.set()
 
     server.handle_exit = hear  # type: ignore[method-assign, assignment]

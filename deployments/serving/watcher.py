@@ -19,7 +19,7 @@ from deployments.serving.library import Library, Served
 from deployments.serving.loading import bring
 from deployments.serving.seen import Seen
 from deployments.serving.settings import is_model_name
-from tasks.contracts.errors import IngotError, InputError, IntegrityError, UnavailableError
+from tasks.contracts.errors import ConfigError, IngotError, InputError, IntegrityError, UnavailableError
 from tasks.contracts.manifest import POINTER_TYPE, JournalEntry, Pointer
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store, Versioned
@@ -29,6 +29,8 @@ log = logging.getLogger("ingot.serving")
 
 _MODELS = "models/"
 _POINTER = "/aliases/champion.json"
+_LONGEST_LAG_SECONDS = 20 * 60
+"""A pointer may lag behind the journal for a while, until the reconciler has come by."""
 _LISTING_SHARE = 10
 """Listing the bucket may take a tenth of our time: a journal of many thousand entries is listed more seldom."""
 
@@ -139,6 +141,8 @@ class Watcher:
     def _follow(self, model: str, found: Versioned[bytes]) -> None:
         try:
             served = self._champion(model, found.content)
+        except ConfigError as error:  # of this machine: what was seen cannot be written down, for instance
+            self._refuse(model, found.etag, str(error))
         except (UnavailableError, InputError):
             raise  # the store's fault, or a wrong key: the version may be sound
         except IngotError as error:
@@ -148,10 +152,16 @@ class Watcher:
             self._refuse(model, found.etag, f"{type(error).__name__} while loading")
         else:
             self._attempts.worked(model, found.etag)
-            self._library.install(served)
-            self._figures.add(LOADS, (model,))
-            self._tell("version_swapped", model=model, version=served.version, seq=served.seq)
-            log.info("model %s: version %s (seq %d) answers now", model, served.version, served.seq)
+            self._install(served)
+
+    def _install(self, served: Served) -> None:
+        before = self._library.served(served.model)
+        self._library.install(served)
+        if before and (before[0].version, before[0].seq) == (served.version, served.seq):
+            return  # its pointer was renewed
+        self._figures.add(LOADS, (served.model,))
+        self._tell("version_swapped", model=served.model, version=served.version, seq=served.seq)
+        log.info("model %s: version %s (seq %d) answers now", served.model, served.version, served.seq)
 
     def _lost(self, error: IngotError) -> None:
         if not self._silent:
@@ -204,6 +214,13 @@ def _check_pointer(pointer: Pointer, entries: Sequence[JournalEntry], place: str
     if [(each.version, each.manifest) for each in named] != [(pointer.version, pointer.manifest)]:
         raise IntegrityError(
             f"{place} names version {pointer.version} at seq {pointer.seq}, but the journal does not: restore both"
+        )
+    newest = next(entry for entry in reversed(entries) if entry.seq == pointer.seq or entry.action != "publish")
+    lag_seconds = (datetime.now(UTC) - datetime.fromisoformat(newest.time)).total_seconds()
+    if newest.seq > pointer.seq and lag_seconds > _LONGEST_LAG_SECONDS:
+        raise IntegrityError(
+            f"{place} is at seq {pointer.seq}, but entry {newest.seq} made another champion at {newest.time[:19]}: "
+            "somebody put an old pointer back, or it was never moved: run `ingot registry reconcile`"
         )
     if named[0].action == "publish":
         raise IntegrityError(f"{place} names entry {pointer.seq}, which publishes, but must name a promotion")

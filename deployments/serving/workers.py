@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.serving.address import INHERITED, listening
+from tasks.contracts.errors import ConfigError
 
 log = logging.getLogger("ingot.serving")
 
@@ -92,8 +93,9 @@ class _Parent:
                 continue
             worker.process = None
             if self._ending:
-                self._code = self._code or max(code, 0)
-            elif code == _WRONG_INPUT:  # it said why, and would say so again
+                well = -code in _SIGNALS  # it was told to end before it could listen to that
+                self._code = self._code or (0 if well else max(code, int(code < 0)))
+            elif code == _WRONG_INPUT and not self._served:  # it said why, and would say so again
                 self._code = code
                 self._end(signal.SIGTERM)
             else:
@@ -105,6 +107,12 @@ class _Parent:
         pause = min(0.1 * 2.0**worker.early_deaths, _LONGEST_PAUSE_SECONDS) if worker.early_deaths else 0.0
         worker.due = time.monotonic() + pause
         log.error("worker %d ended with %d and is replaced in %.1f s", worker.slot, code, pause)
+
+    @property
+    def _served(self) -> bool:
+        """Whether a worker lives that has long been well: it goes on, whatever its replacements are told."""
+        now = time.monotonic()
+        return any(each.process is not None and now - each.started > _SHORT_LIFE_SECONDS for each in self._workers)
 
     def _end(self, number: int) -> None:
         self._ending = self._ending or time.monotonic()
@@ -130,13 +138,18 @@ def supervise(names: Sequence[str], host: str, port: int, count: int, state: Pat
         0 if all ended well, else a worker's exit code.
 
     Raises:
-        ConfigError: If the address cannot be had.
+        ConfigError: If the address or the state folder cannot be had.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     log.setLevel(logging.INFO)
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in state.glob("metrics-*.json*"):  # of an earlier time
-        left.unlink(missing_ok=True)
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in state.glob("metrics-*.json*"):  # of an earlier time
+            left.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"INGOT_SERVING_STATE is {state}, but must be a folder of yours: {error.strerror or error}"
+        ) from error
     with listening(host, port) as listener, _pipe() as lifeline, _wakeups() as wakeup:
         log.info("%d workers listen on %s:%d", count, host, listener.getsockname()[1])
         command = (sys.executable, "-m", "deployments.serving", *names)

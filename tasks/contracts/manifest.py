@@ -114,7 +114,7 @@ class Declined(Record):
 
     manifest: str
     champion: str
-    """The manifest it was held against; empty where the rule alone decided."""
+    """The manifest that was champion then; empty if there was none."""
     reason: str
     time: str
 

@@ -107,9 +107,12 @@ def _manifests(journal: Journal) -> Iterator[tuple[Manifest, str]]:
 
 
 def _dataset(store: Store, manifest: Manifest) -> set[str]:
-    """The dataset of a version, if it lies in this store."""
-    key = manifest.lineage.dataset_uri.removeprefix(store.uri(""))
-    return {key} if key and key != manifest.lineage.dataset_uri else set()
+    """The dataset of a version, if it stands in this store, under whatever address that was known then."""
+    uri = manifest.lineage.dataset_uri
+    if uri.startswith(store.uri("")):
+        return {uri.removeprefix(store.uri(""))}
+    key = f"datasets/{manifest.lineage.data_digest}/dataset.json"
+    return {key} if uri and store.read(key) is not None else set()
 
 
 def _splits(store: Store, key: str) -> Iterator[str]:

@@ -207,10 +207,17 @@ class Journal:
             return None
         if standing.seq == wanted.seq and standing.expires < wanted.expires and (renew or _is_old(standing)):
             return None
-        if standing.seq > len(self.entries()):
+        entries = self.entries()
+        if standing.seq > len(entries):
             raise IntegrityError(
                 f"{self.store.uri(self._pointer_key)} names entry {standing.seq}, but the journal ends before it: "
                 "restore the journal"
+            )
+        named = entries[standing.seq - 1]
+        if (named.version, named.manifest) != (standing.version, standing.manifest) or not _moves_champion(named):
+            raise IntegrityError(
+                f"{self.store.uri(self._pointer_key)} names version {standing.version} at entry {standing.seq}, but "
+                "the journal does not: an older journal was put in its place, restore it"
             )
         return standing
 

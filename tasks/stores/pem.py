@@ -27,6 +27,7 @@ _BEGINNING = "-----BEGIN"
 _PUBLIC = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----", re.DOTALL)
 _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm)
 _LARGEST_BYTES = 2**20
+_LONGEST_PLACE = 1024
 
 
 def new_key() -> bytes:
@@ -80,10 +81,10 @@ def public_keys(value: str, variable: str) -> tuple[Ed25519PublicKey, ...]:
 
 
 def _content(value: str, variable: str, *, private: bool = False) -> bytes:
-    if value.lstrip().startswith(_BEGINNING):
+    if _BEGINNING in value:
         return value.encode()
-    path = Path(value).expanduser()
     try:
+        path = Path(value).expanduser()
         facts = path.stat()
         if private and facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             mode = stat.S_IMODE(facts.st_mode)
@@ -91,11 +92,17 @@ def _content(value: str, variable: str, *, private: bool = False) -> bytes:
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > _LARGEST_BYTES:
             raise _not_a_key(value, variable, "a PEM file")
         return path.read_bytes()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{variable} is {value!r}, but must be a PEM file or its content: {reason}") from error
+        raise ConfigError(f"{variable} is {_shown(value)}, but must be a PEM file or its content: {reason}") from error
 
 
 def _not_a_key(value: str, variable: str, rule: str) -> ConfigError:
-    held = "a text" if value.lstrip().startswith(_BEGINNING) else value
-    return ConfigError(f"{variable} is {held}, but must hold {rule}: make one by `openssl genpkey -algorithm ed25519`")
+    return ConfigError(
+        f"{variable} is {_shown(value)}, but must hold {rule}: make one by `openssl genpkey -algorithm ed25519`"
+    )
+
+
+def _shown(value: str) -> str:
+    """A place as it is; of anything that may be a key, nothing."""
+    return "a text" if "BEGIN" in value or "\n" in value or len(value) > _LONGEST_PLACE else repr(value)

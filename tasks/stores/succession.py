@@ -4,6 +4,7 @@ The commit is one write. Whatever dies after it leaves a pointer or an alias tha
 follow: the next promotion, the next run of the same recipe, the reconciler.
 """
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Literal
 
@@ -43,7 +44,8 @@ def crown(
         UnavailableError: a server does not answer; what was committed stands, and the same call ends it.
     """
     entry = commit(journal, action, publication, actor=actor, reason=reason, instead_of=instead_of)
-    settle_alias(journal)
+    with suppress(InputError):  # MLflow lost the version: that is told by the reconciler, and keeps nobody from serving
+        settle_alias(journal)
     return entry
 
 
@@ -82,7 +84,8 @@ def settle(journal: Journal) -> JournalEntry | None:
     champion = journal.champion()
     if champion is not None:
         journal.move_pointer(champion, renew=True)
-        settle_alias(journal)
+        with suppress(InputError):
+            settle_alias(journal)
     return champion
 
 
@@ -159,16 +162,35 @@ def check_whole(journal: Journal, manifest: Manifest, version: str) -> None:
 
 
 def predecessor(journal: Journal) -> JournalEntry:
-    """The publication of the champion before the present one.
+    """The publication that a rollback brings back: rolling back twice undoes two promotions, and never redoes one.
+
+    A rollback that was cut off before its pointer moved is brought to its end instead: that one is named again.
 
     Raises:
         InputError: there was none.
     """
     champions = [entry for entry in journal.entries() if entry.action != "publish"]
-    earlier = [entry for entry in champions if entry.manifest != champions[-1].manifest]
+    if champions and champions[-1].action == "rollback" and _pointer_lags(journal, champions[-1]):
+        return _publication(journal, champions[-1])
+    undone: list[JournalEntry] = []
+    for entry in champions:
+        if entry.action == "rollback" and any(each.manifest == entry.manifest for each in undone):
+            while undone[-1].manifest != entry.manifest:
+                undone.pop()
+        else:
+            undone.append(entry)
+    earlier = [entry for entry in undone if entry.manifest != undone[-1].manifest]
     if not earlier:
         raise InputError(f"model {journal.model!r} had no other champion before, but a rollback needs one: name --to V")
     return _publication(journal, earlier[-1])
+
+
+def _pointer_lags(journal: Journal, champion: JournalEntry) -> bool:
+    try:
+        pointer = journal.pointer()
+    except IntegrityError:
+        return True
+    return pointer is None or pointer.seq < champion.seq
 
 
 def champion_at(journal: Journal, time: datetime) -> JournalEntry:

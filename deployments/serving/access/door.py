@@ -63,12 +63,12 @@ class Door:
         if request.path.startswith(_OPEN_BELOW) or request.path in _OPEN:
             note.caller = NOBODY
             return NOBODY
+        if self._books.full:
+            raise _closed("audit_stuck", "the audit log cannot be written, but must be: see the server's log")
         roster = self._roster
         if roster is None or not roster.holders:
             note.caller = self._without_keys(roster)
             return note.caller
-        if self._books.full:
-            raise _closed("audit_stuck", "the audit log cannot be written, but must be: see the server's log")
         note.caller = STRANGER
         token = token_of(request.headers)
         holder = roster.holders.get(hashlib.sha256(token).digest()) if len(token) <= _LONGEST_TOKEN else None
@@ -106,19 +106,20 @@ class Door:
                 raise _too_many(holder, wait)
 
     def _unknown(self, request: Request, token: bytes) -> Refusal:
-        if not token:
-            message = "there is no API key in the request, but must be: send `Authorization: Bearer TOKEN`"
-            return _refused("missing_key", message)
         wait = self._strangers.wait(request.peer, time.monotonic())
         if wait > 0:
             request.note.caller = NOBODY
             self._books.turned_away(request.peer)
             seconds = str(ceil(wait)).encode()
             message = (
-                f"too many unknown API keys came from {request.peer}: correct the token and wait {seconds.decode()} s"
+                f"too many requests without a valid API key came from {request.peer}: correct the token and wait "
+                f"{seconds.decode()} s"
             )
             headers = ((b"retry-after", seconds), (b"connection", b"close"))
             return Refusal("too_many_failures", message, status=429, headers=headers)
+        if not token:
+            message = "there is no API key in the request, but must be: send `Authorization: Bearer TOKEN`"
+            return _refused("missing_key", message)
         return _refused("unknown_key", "the API key is not known: send one that `ingot keys add` has shown")
 
 

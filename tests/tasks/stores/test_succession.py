@@ -42,8 +42,32 @@ def test_the_one_before_is_the_last_other_champion(journal: Journal, three: list
         predecessor(journal)
     crown(journal, three[2])
     assert predecessor(journal) == three[0]
-    commit(journal, "rollback", three[0], actor="ann", reason="worse")
-    assert predecessor(journal) == three[2]
+
+
+def test_rolling_back_again_goes_further_back_and_never_forth(journal: Journal, three: list[JournalEntry]) -> None:
+    for publication in three:
+        crown(journal, publication)
+    commit(journal, "rollback", three[1], actor="ann", reason="worse")
+    assert predecessor(journal) == three[0]
+    crown(journal, three[2])
+    assert predecessor(journal) == three[1]
+    commit(journal, "rollback", three[0], actor="ann", reason="all of them are worse")
+    with pytest.raises(InputError, match="had no other champion before"):
+        predecessor(journal)
+
+
+def test_a_rollback_that_was_cut_off_is_ended_by_the_next(journal: Journal, three: list[JournalEntry]) -> None:
+    for publication in three:
+        crown(journal, publication)
+    entry = three[1]
+    journal.append(
+        action="rollback", version=entry.version, manifest=entry.manifest, run_key=entry.run_key, actor="a", reason="b"
+    )
+    assert predecessor(journal) == three[1]
+    champion = journal.champion()
+    assert champion is not None
+    journal.move_pointer(champion)
+    assert predecessor(journal) == three[0]
 
 
 def test_who_was_champion_at_a_time(journal: Journal, three: list[JournalEntry]) -> None:
