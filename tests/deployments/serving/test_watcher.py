@@ -7,7 +7,7 @@ from deployments.serving.library import Library
 from deployments.serving.refusal import Refusal
 from deployments.serving.seen import Seen
 from deployments.serving.watcher import Watcher
-from tasks.contracts.errors import UnavailableError
+from tasks.contracts.errors import ConfigError, UnavailableError
 from tasks.contracts.manifest import POINTER_TYPE, File, GoldenBatch, Pointer
 from tasks.stores.journal import Journal
 from tasks.stores.pem import new_key
@@ -258,6 +258,54 @@ def test_a_renewed_pointer_costs_no_load(tiny, store, library, watcher, monkeypa
     after = library.find("numbers")
     assert after.session is before.session
     assert after.expires > before.expires
+
+
+def test_a_fresh_server_is_not_taken_in_by_a_pointer_that_the_journal_left_long_ago(tiny, store, monkeypatch):
+    key = "models/numbers/aliases/champion.json"
+    tiny.publish(store, "numbers", "1", tiny.numbers(1.0))
+    old = store.objects[key]
+    tiny.publish(store, "numbers", "2", tiny.numbers(2.0))
+    store.objects[key] = old
+    fresh = Library()
+    Watcher(store, fresh).look()
+    assert served(fresh) == [("1", 2)]  # it may lag for a while
+    monkeypatch.setattr("deployments.serving.watcher._LONGEST_LAG_SECONDS", -1.0)
+    fresh = Library()
+    Watcher(store, fresh).look()
+    assert served(fresh) == []
+    assert "is at seq 2, but entry 4 made another champion at" in fresh.shelf("numbers").last_refusal
+
+
+def test_a_renewal_is_no_swap(tiny, store, library, monkeypatch):
+    told = []
+    watcher = Watcher(store, library, tell=lambda event, **facts: told.append(event))
+    tiny.publish(store, "numbers", "1", tiny.numbers(1.0))
+    watcher.look()
+    monkeypatch.setenv("INGOT_POINTER_DAYS", "300")
+    journal = Journal(store, "numbers")
+    journal.move_pointer(journal.champion())
+    watcher.look()
+    assert told == ["version_swapped"]
+    tiny.publish(store, "numbers", "2", tiny.numbers(2.0))
+    watcher.look()
+    assert told == ["version_swapped"] * 2
+
+
+class Full(Seen):
+    """The disk is full."""
+
+    def note(self, place, pointer):
+        raise ConfigError("INGOT_SERVING_STATE is /full, but must be a folder of ours: no space left")
+
+
+def test_what_cannot_be_written_down_is_tried_ever_more_seldom(tiny, store, library):
+    watcher = Watcher(store, library, seen=Full())
+    tiny.publish(store, "numbers", "1", tiny.numbers(1.0))
+    watcher.look()
+    reads = len(store.reads)
+    watcher.look()
+    assert len(store.reads) - reads <= 2  # no second download
+    assert "INGOT_SERVING_STATE is" in library.shelf("numbers").last_refusal
 
 
 def test_a_pointer_of_a_stranger_is_refused(tiny, store, library, watcher):

@@ -476,3 +476,16 @@ def test_the_serving_side_of_the_stores_imports_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_pointer_that_the_journal_contradicts_says_that_an_older_journal_was_put_back(store: Store) -> None:
+    journal = Journal(store, "digits")
+    for name in "12":
+        publish(journal, name)
+    promote(journal, "1")
+    foreign = Pointer(seq=3, version="2", manifest=digest("2"), expires=LATER)
+    store.create("models/digits/aliases/champion.json", KEYRING.seal_record(foreign, POINTER_TYPE))
+    champion = journal.champion()
+    assert champion is not None
+    with pytest.raises(IntegrityError, match="names version 2 at entry 3, but the journal does not"):
+        journal.move_pointer(champion)

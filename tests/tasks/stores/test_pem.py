@@ -98,3 +98,16 @@ def test_a_message_never_repeats_a_key():
     with pytest.raises(ConfigError) as refused:
         private_key(elliptic().decode(), "KEY")
     assert "BEGIN" not in str(refused.value)
+
+
+@pytest.mark.parametrize("wrap", ['"{}"', "\ufeff{}", "'{}'", "{}"])
+def test_a_key_with_something_around_it_is_never_shown(wrap):
+    text = wrap.format(new_key().decode().replace("PRIVATE", "WRONG"))
+    with pytest.raises(ConfigError, match="KEY is a text, but must hold one Ed25519 private key") as refused:
+        private_key(text, "KEY")
+    assert "BEGIN" not in str(refused.value)
+
+
+def test_a_home_of_nobody_is_no_place():
+    with pytest.raises(ConfigError, match="KEY is '~nobody-at-all/key.pem', but must be a PEM file"):
+        private_key("~nobody-at-all/key.pem", "KEY")

@@ -164,6 +164,23 @@ def test_who_guesses_is_sent_away_and_a_good_token_still_passes(guard, keys, ask
     assert sum(line["count"] for line in events(state, "strangers_turned_away")) == 60 - len(refused)
 
 
+def test_who_comes_without_a_token_again_and_again_does_not_fill_the_log(guard, keys, asked, state):
+    keys.add("a")
+    with guard() as shut:
+        replies = [asked(shut, "GET", "/v2") for _ in range(200)]
+        assert error(replies[0]) == (401, "missing_key")
+        assert error(replies[-1]) == (429, "too_many_failures")
+    assert len([line for line in events(state) if line["status"] == 401]) < 60
+
+
+def test_a_key_for_some_models_sees_no_figures_of_others(guard, keys, asked):
+    _, some = keys.add("some", models=("numbers",))
+    _, all_of_them = keys.add("all")
+    with guard() as server:
+        assert asked(server, "GET", "/metrics", headers=bearer(some)).status == 403
+        assert asked(server, "GET", "/metrics", headers=bearer(all_of_them)).status == 200
+
+
 def test_keys_come_and_go_without_a_restart(guard, keys, asked, tiny):
     with guard() as server:
         key, token = keys.add("a")
