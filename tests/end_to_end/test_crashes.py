@@ -27,7 +27,7 @@ from tests.end_to_end.crashing import Attempt, Outcome, graph_of
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
 
-RANDOM_KILLS = int(os.environ.get("INGOT_RANDOM_KILLS", "15"))
+RANDOM_KILLS = int(os.environ.get("INGOT_RANDOM_KILLS", "10"))
 AT_ONCE = 2
 """Models whose publishers are killed at random side by side."""
 

@@ -20,7 +20,7 @@ from tasks.contracts.errors import IntegrityError
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store
 
-TURNS = int(os.environ.get("INGOT_TURNED_BITS", "500"))
+TURNS = int(os.environ.get("INGOT_TURNED_BITS", "250"))
 
 
 @pytest.fixture

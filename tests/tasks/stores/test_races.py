@@ -12,7 +12,7 @@ from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store
 from tests.tasks.stores.test_journal import unsteady
 
-RACES = int(os.environ.get("INGOT_RACES", "100"))
+RACES = int(os.environ.get("INGOT_RACES", "50"))
 PUBLISHERS = 2
 
 
