@@ -148,12 +148,12 @@ def run(server: uvicorn.Server, listener: socket.socket, app: App, *, has_parent
 
 async def _carry(server: uvicorn.Server, listener: socket.socket, app: App, told: threading.Event) -> None:
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-    while not (told.is_set() or serving.done()):
+    while not ((told.is_set() and server.started) or serving.done()):  # it may be told before it has begun
         await asyncio.sleep(_TICK_SECONDS)
     # uvicorn closes idle connections at once, and with them what is already on its way over them. So for a moment
     # nobody new is let in, and every answer says that it is the last on its connection.
     app.ending = True
-    for each in server.servers:
+    for each in server.servers if server.started else ():
         each.close()
     end = time.monotonic() + _LAST_CALL_SECONDS
     while server.server_state.connections and time.monotonic() < end and not server.should_exit:
