@@ -11,12 +11,14 @@ from rich.table import Table
 
 from deployments.command.outcome import wide_console
 from deployments.local.connection import connect
+from deployments.local.home import Home
 from deployments.serving.trial import Passed, undergo
 from tasks.contracts.errors import ConfigError
 from tasks.contracts.manifest import Manifest
 from tasks.stores import version_folder
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store
+from tasks.stores.signing import SIGNING_KEY, TRUSTED_KEYS
 from tasks.stores.version_folder import Sealed
 
 
@@ -61,6 +63,7 @@ def verify_and_show(folder: Path, *, as_json: bool) -> int:
     Raises:
         IngotError: It is not what was published; the message says what is wrong first.
     """
+    _trust_our_own_stack()
     verified = verify(folder)
     if as_json:
         _print_object(_told(verified.sealed) | _proof(verified) | {"model": verified.sealed.manifest.model, "ok": True})
@@ -70,6 +73,13 @@ def verify_and_show(folder: Path, *, as_json: bool) -> int:
             table.add_row(*row)
         wide_console().print(table)
     return 0
+
+
+def _trust_our_own_stack() -> None:
+    """Where nobody said whom to trust, the stack of this folder is trusted, if there is one; it need not run."""
+    trusted = Home(Path(os.environ.get("INGOT_HOME") or ".ingot").expanduser().absolute()).trusted_keys
+    if not os.environ.get(TRUSTED_KEYS) and not os.environ.get(SIGNING_KEY) and trusted.exists():
+        os.environ[TRUSTED_KEYS] = str(trusted)
 
 
 def verify(folder: Path) -> Verified:
