@@ -11,9 +11,9 @@ def appoint(model_name: str, version: str, reason: str, margin: float | None) ->
     """Make a version champion, if it wins the contest where a margin is given: journal, pointer, then the alias."""
     from tasks.exporters.appointment import promote_version
     from tasks.stores import registry
+    from tasks.stores.history import publication_of
     from tasks.stores.journal import Journal
     from tasks.stores.s3 import Store
-    from tasks.stores.succession import publication_of
 
     journal = Journal(Store.from_environment(), model_name)
     publication = publication_of(journal, version)

@@ -44,7 +44,8 @@ def _decided(
     from tasks.stores.datasets import opened
     from tasks.stores.declined import decline, find_declined
     from tasks.stores.failpoints import failpoint
-    from tasks.stores.succession import crown, publication_of, settle
+    from tasks.stores.history import publication_of
+    from tasks.stores.succession import crown, settle
 
     publication = publication_of(journal, challenger.version)
     standing = journal.champion()  # before it is asked whether this one was promoted: others may do so meanwhile

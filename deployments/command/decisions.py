@@ -13,8 +13,8 @@ from deployments.command.outcome import wide_console
 from deployments.local.connection import connect
 from tasks.contracts.errors import ConfigError
 from tasks.exporters.appointment import Appointment, promote_version, roll_back
+from tasks.stores.history import champion_at, predecessor, publication_of
 from tasks.stores.s3 import Store
-from tasks.stores.succession import champion_at, predecessor, publication_of
 
 
 def promote(name: str, version: str, *, reason: str, margin: float | None, as_json: bool) -> int:

@@ -9,8 +9,9 @@ from deployments.local.connection import connect
 from deployments.local.settings import read_settings
 from tasks.contracts.errors import ConfigError
 from tasks.contracts.routing import Routing, Share
+from tasks.stores.history import publication_of
 from tasks.stores.journal import Journal
-from tasks.stores.routing import Routes, published
+from tasks.stores.routing import Routes
 from tasks.stores.s3 import Store
 
 
@@ -70,4 +71,4 @@ def _share(journal: Journal, name: str, text: str) -> Share:
         weight = float(written)
     if not version or not 0 <= weight <= 1:
         raise ConfigError(f"--{name} is {text!r}, but must be VERSION=SHARE, the share from 0 to 1: --{name} 3=0.1")
-    return Share(version=version, manifest=published(journal, version).manifest, weight=weight)
+    return Share(version=version, manifest=publication_of(journal, version, "version").manifest, weight=weight)

@@ -13,8 +13,9 @@ from deployments.serving.seen import Seen
 from tasks.contracts.errors import IngotError, InputError, IntegrityError, UnavailableError
 from tasks.contracts.manifest import JournalEntry, Pointer
 from tasks.contracts.routing import Routing, Share
+from tasks.stores.history import publication_of
 from tasks.stores.journal import Journal
-from tasks.stores.routing import Routes, published
+from tasks.stores.routing import Routes
 from tasks.stores.signing import Keyring
 
 log = logging.getLogger("ingot.serving")
@@ -70,7 +71,7 @@ class Beside:
         if not self._attempts.due(name, version):
             return
         try:
-            self._library.pin(self._brought(journal, published(journal, version)))
+            self._library.pin(self._brought(journal, publication_of(journal, version, "version")))
         except UnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - an edge, as below

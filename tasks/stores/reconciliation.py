@@ -15,10 +15,11 @@ from tasks.contracts.errors import ConflictError, IngotError, InputError, Integr
 from tasks.contracts.manifest import JournalEntry, Pointer
 from tasks.contracts.record import sha256_hex
 from tasks.stores import rebuild, registry
+from tasks.stores.history import publication_of
 from tasks.stores.journal import Journal, lifetime
 from tasks.stores.registry import CHAMPION, CHAMPION_SEQ, LONGEST_DESCRIPTION, RUN_KEY, Index
 from tasks.stores.s3 import Store
-from tasks.stores.succession import check_fit, commit, publication_of, settle_alias
+from tasks.stores.succession import check_fit, commit, settle_alias
 
 UNPUBLISHED = "ingot.unpublished"
 """Tag of a version in MLflow that no journal names."""

@@ -1,9 +1,7 @@
 """The routing of a model: one signed record, replaced by whoever read it last."""
 
-from tasks.contracts.errors import ConflictError, InputError, unknown_name
-from tasks.contracts.manifest import JournalEntry
+from tasks.contracts.errors import ConflictError
 from tasks.contracts.routing import ROUTING_TYPE, Routing, Share
-from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store, Versioned
 from tasks.stores.signing import Keyring
 
@@ -57,15 +55,3 @@ class Routes:
             if self._store.replace(self._key, envelope, found.etag if found else None):
                 return wanted
         raise ConflictError(f"{self.place} was changed {TRIES} times meanwhile: try again")
-
-
-def published(journal: Journal, version: str) -> JournalEntry:
-    """The entry that published a version.
-
-    Raises:
-        InputError: there is none.
-    """
-    entries = {entry.version: entry for entry in journal.entries() if entry.action == "publish"}
-    if version not in entries:
-        raise InputError(unknown_name("version", version, entries))
-    return entries[version]

@@ -5,10 +5,9 @@ follow: the next promotion, the next run of the same recipe, the reconciler.
 """
 
 from contextlib import suppress
-from datetime import datetime
 from typing import Literal
 
-from tasks.contracts.errors import ConflictError, InputError, IntegrityError, unknown_name
+from tasks.contracts.errors import ConflictError, InputError, IntegrityError
 from tasks.contracts.manifest import JournalEntry, Manifest
 from tasks.stores import registry
 from tasks.stores.failpoints import failpoint
@@ -118,18 +117,6 @@ def _follow(journal: Journal) -> None:
     raise ConflictError(f"champion of {journal.model!r} moved {TRIES} times meanwhile: run `ingot registry reconcile`")
 
 
-def publication_of(journal: Journal, version: str) -> JournalEntry:
-    """The entry that published a version.
-
-    Raises:
-        InputError: there is no such version.
-    """
-    published = {entry.version: entry for entry in journal.entries() if entry.action == "publish"}
-    if version not in published:
-        raise InputError(unknown_name(f"version of {journal.model}", version, published))
-    return published[version]
-
-
 def check_fit(journal: Journal, publication: JournalEntry) -> Manifest:
     """The manifest of a version that may become champion: it verifies, its gate passed, and its files stand.
 
@@ -159,57 +146,3 @@ def check_whole(journal: Journal, manifest: Manifest, version: str) -> None:
             f"version {version} of {journal.model!r} has lost {', '.join(gone)}, but must be whole: restore "
             f"{journal.store.uri('blobs/')}, or take another version"
         )
-
-
-def predecessor(journal: Journal) -> JournalEntry:
-    """The publication that a rollback brings back: rolling back twice undoes two promotions, and never redoes one.
-
-    A rollback that was cut off before its pointer moved is brought to its end instead: that one is named again.
-
-    Raises:
-        InputError: there was none.
-    """
-    champions = [entry for entry in journal.entries() if entry.action != "publish"]
-    if champions and champions[-1].action == "rollback" and _pointer_lags(journal, champions[-1]):
-        return _publication(journal, champions[-1])
-    undone: list[JournalEntry] = []
-    for entry in champions:
-        if entry.action == "rollback" and any(each.manifest == entry.manifest for each in undone):
-            while undone[-1].manifest != entry.manifest:
-                undone.pop()
-        else:
-            undone.append(entry)
-    earlier = [entry for entry in undone if entry.manifest != undone[-1].manifest]
-    if not earlier:
-        raise InputError(f"model {journal.model!r} had no other champion before, but a rollback needs one: name --to V")
-    return _publication(journal, earlier[-1])
-
-
-def _pointer_lags(journal: Journal, champion: JournalEntry) -> bool:
-    try:
-        pointer = journal.pointer()
-    except IntegrityError:
-        return True
-    return pointer is None or pointer.seq < champion.seq
-
-
-def champion_at(journal: Journal, time: datetime) -> JournalEntry:
-    """The publication of who was champion at a time.
-
-    Args:
-        journal: Of the model.
-        time: With its time zone.
-
-    Raises:
-        InputError: there was no champion yet.
-    """
-    champions = [entry for entry in journal.entries() if entry.action != "publish"]
-    then = [entry for entry in champions if datetime.fromisoformat(entry.time) <= time]
-    if not then:
-        first = f": the first came at {champions[0].time}" if champions else ""
-        raise InputError(f"model {journal.model!r} had no champion at {time.isoformat()}, but must have had one{first}")
-    return _publication(journal, then[-1])
-
-
-def _publication(journal: Journal, entry: JournalEntry) -> JournalEntry:
-    return next(e for e in journal.entries() if e.action == "publish" and e.manifest == entry.manifest)

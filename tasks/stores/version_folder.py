@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.contracts.artifacts import Artifact
-from tasks.contracts.errors import IngotError, InputError, IntegrityError, unknown_name
+from tasks.contracts.errors import IngotError, InputError, IntegrityError
 from tasks.contracts.manifest import MANIFEST_TYPE, JournalEntry, Manifest
 from tasks.contracts.record import sha256_hex
 from tasks.runtime.vetting import listed, plain_path, refuse_pickle, size_of_plain_file
+from tasks.stores.history import publication_of
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store
 from tasks.stores.signing import Keyring
@@ -44,10 +45,7 @@ def find(journal: Journal, wanted: str) -> JournalEntry:
         if champion is None:
             raise InputError(f"model {journal.model!r} has no champion, but must have one: promote a version first")
         return champion
-    published = {entry.version: entry for entry in journal.entries() if entry.action == "publish"}
-    if wanted not in published:
-        raise InputError(unknown_name(f"version of model {journal.model!r}", wanted, published))
-    return published[wanted]
+    return publication_of(journal, wanted, f"version of model {journal.model!r}")
 
 
 def pull(store: Store, model: str, manifest_sha256: str, to: Path) -> Sealed:

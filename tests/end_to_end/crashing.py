@@ -35,9 +35,10 @@ from tasks.promote import promote
 from tasks.publish import publish
 from tasks.stores import tracking
 from tasks.stores.datasets import opened, put_dataset
+from tasks.stores.history import publication_of
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store
-from tasks.stores.succession import crown, publication_of
+from tasks.stores.succession import crown
 from tasks.stores.versions import published_before
 from tests.tasks.exporters import measured
 

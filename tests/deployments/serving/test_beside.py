@@ -9,8 +9,9 @@ from deployments.serving.refusal import Refusal
 from deployments.serving.seen import Seen
 from deployments.serving.watcher import Watcher
 from tasks.contracts.routing import Share
+from tasks.stores.history import publication_of
 from tasks.stores.journal import Journal
-from tasks.stores.routing import Routes, published
+from tasks.stores.routing import Routes
 
 BODY = {"inputs": [{"a": 1, "b": 0}]}
 
@@ -24,7 +25,7 @@ def three(tiny, store):
 
 
 def share(store, version, weight):
-    return Share(version=version, manifest=published(Journal(store, "numbers"), version).manifest, weight=weight)
+    return Share(version=version, manifest=publication_of(Journal(store, "numbers"), version).manifest, weight=weight)
 
 
 def followed(store, **more):
@@ -131,7 +132,7 @@ def test_a_shadow_that_cannot_answer_is_counted_and_nobody_notices(tiny, store):
 def test_the_labels_of_a_shadow_are_held_against_the_champions(tiny, store):
     tiny.publish(store, "mixed", "1", tiny.mixed(bias=-50.0))
     tiny.publish(store, "mixed", "2", tiny.mixed())
-    first = published(Journal(store, "mixed"), "1")
+    first = publication_of(Journal(store, "mixed"), "1")
     Routes(store, "mixed").change(shadow=Share(version="1", manifest=first.manifest, weight=1.0))
     _, _, app, figures = followed(store)
     rows = [{"age": 41, "city": "Oslo", "height": 1.8}, {"age": 0, "city": "Bergen", "height": 1.0}]

@@ -2,9 +2,10 @@ import pytest
 
 from tasks.contracts.errors import InputError, IntegrityError
 from tasks.contracts.routing import Routing, Share
+from tasks.stores.history import publication_of
 from tasks.stores.journal import Journal
 from tasks.stores.pem import new_key
-from tasks.stores.routing import Routes, published
+from tasks.stores.routing import Routes
 from tasks.stores.s3 import Store
 from tasks.stores.signing import Keyring
 
@@ -55,6 +56,6 @@ def test_a_share_lies_between_nothing_and_all(weight):
 def test_a_version_that_was_never_published_is_unknown(store):
     journal = Journal(store, "digits")
     journal.append(action="publish", version="1", manifest="a", run_key="r", actor="t", reason="t")
-    assert published(journal, "1").manifest == "a"
+    assert publication_of(journal, "1", "version").manifest == "a"
     with pytest.raises(InputError, match="version '2' does not exist: known: 1"):
-        published(journal, "2")
+        publication_of(journal, "2", "version")

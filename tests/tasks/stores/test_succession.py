@@ -9,9 +9,10 @@ import pytest
 from tasks.contracts.artifacts import Gate
 from tasks.contracts.errors import ConflictError, InputError, IntegrityError
 from tasks.contracts.manifest import JournalEntry
+from tasks.stores.history import champion_at, predecessor, publication_of
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store
-from tasks.stores.succession import champion_at, check_fit, commit, predecessor, publication_of
+from tasks.stores.succession import check_fit, commit
 from tests.tasks.stores.shelf import publish
 
 
