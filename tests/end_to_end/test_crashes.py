@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tasks.contracts.manifest import JournalEntry
-from tasks.stores import registry, succession
+from tasks.stores import history, registry, succession
 from tasks.stores.failpoints import POINTS
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store
@@ -169,7 +169,7 @@ def test_killed_at_a_point_and_run_again_it_ends_in_one_version(crashing, matrix
 def test_a_rollback_that_was_killed_and_is_run_again_is_made_once(crashing, matrix, point):
     journal = journal_of("matrix")
     before = journal.entries()
-    attempt = Attempt("rollback", "matrix", to=succession.predecessor(journal).version, failpoint=f"{point}:kill")
+    attempt = Attempt("rollback", "matrix", to=history.predecessor(journal).version, failpoint=f"{point}:kill")
     assert crashing(attempt)[0].killed
     acknowledged = journal.entries()
     (outcome,) = crashing(undisturbed(attempt))
@@ -274,7 +274,7 @@ def test_every_older_pointer_that_is_put_back_is_corrected_by_the_next_who_settl
     for days in range(30, 35):
         monkeypatch.setenv("INGOT_POINTER_DAYS", str(days))
         if days % 2 == 0:
-            succession.crown(journal, "rollback", succession.predecessor(journal), actor="ann", reason="worse")
+            succession.crown(journal, "rollback", history.predecessor(journal), actor="ann", reason="worse")
         succession.settle(journal)
         older.append(journal.store.read(key).content)
     newest = journal.pointer()
