@@ -5,13 +5,13 @@ older one.
 """
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from deployments.local.home import write_privately
 from tasks.contracts.errors import ConfigError, IntegrityError
 from tasks.contracts.manifest import Pointer
 
@@ -79,12 +79,7 @@ class Seen:
 
 def _write(path: Path | None, notes: dict[str, Pointer]) -> None:
     if path is not None:
-        draft = path.with_suffix(f".{os.getpid()}")
-        with draft.open("wb") as file:
-            file.write(_NOTES.dump_json(notes, indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_privately(path, _NOTES.dump_json(notes, indent=1))
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """All of access for one serving process: opened once it is forked, closed when its last request is answered."""
 
-import ipaddress
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from deployments.serving.settings import Settings
 from tasks.contracts.errors import ConfigError
 from tasks.stores.access import Keys
 from tasks.stores.s3 import Store
+from tasks.stores.s3.connection import is_loopback
 from tasks.stores.signing import Keyring
 
 log = logging.getLogger("ingot.serving")
@@ -58,18 +58,6 @@ def guarded(store: Store, settings: Settings, host: str, keyring: Keyring | None
     finally:
         _shut(audit)
         allowances.close()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an interface.
-
-    >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "example.org", "")]
-    [True, True, True, False, False, False, False]
-    """
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _shut(audit: AuditLog | None) -> None:

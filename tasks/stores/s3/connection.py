@@ -147,12 +147,16 @@ def _config(endpoint: str, *, anonymous: bool) -> Config:
         response_checksum_validation="when_required",
         signature_version=UNSIGNED if anonymous else None,
         # A company's HTTP_PROXY cannot reach the store on this machine.
-        proxies={} if _is_loopback(endpoint) else None,
+        proxies={} if is_loopback(urlsplit(endpoint).hostname or "") else None,
     )
 
 
-def _is_loopback(endpoint: str) -> bool:
-    host = urlsplit(endpoint).hostname or ""
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address.
+
+    >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "example.org", "")]
+    [True, True, True, False, False, False, False]
+    """
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
