@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: run up down status test lint fast bench format lock clean
+.PHONY: run up down status test lint fast explore bench format lock clean
 
 run: $(INSTALLED)
 	$(BIN)/ingot up
@@ -17,6 +17,10 @@ test: lint
 
 fast: $(INSTALLED)
 	$(BIN)/pytest --numprocesses=2 -m "not end_to_end"
+
+# The property tests with new inputs each time; `make test` takes the same ones always.
+explore: $(INSTALLED)
+	INGOT_PROPERTIES=explore $(BIN)/pytest --numprocesses=2 -m "not end_to_end"
 
 # Formatter, linter, strict types and the import rule; doctests run with the tests.
 lint: $(INSTALLED)

@@ -19,9 +19,16 @@ from difflib import get_close_matches
 
 
 class IngotError(Exception):
-    """The run failed; the message is one line for the user."""
+    r"""The run failed; the message is one line for the user, whatever names and values it quotes.
+
+    >>> print(IngotError("column 'a\nb' is empty"))
+    column 'a\nb' is empty
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
 
 
 class InputError(IngotError):

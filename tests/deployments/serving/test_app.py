@@ -4,7 +4,7 @@ import re
 import zlib
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deployments.serving.app import App
@@ -312,6 +312,7 @@ POSTS = [f"{start}{name}{end}" for start, end in (("/predict/", ""), ("/v2/model
 
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(body=bodies, path=st.sampled_from(POSTS))
+@example(body={"inputs": [{"\n": 0, "age": 1}]}, path="/predict/mixed")
 def test_no_json_body_gives_5xx(ask, body, path):
     reply = ask("POST", path, json.dumps(body).encode())
     assert reply.status in (200, 400)
