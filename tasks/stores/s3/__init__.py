@@ -178,7 +178,15 @@ class Store:
         Raises:
             DataError: there is no such source, or it is larger than `max_bytes`.
         """
-        return sources.download(connect() if self._in_folder else self.connection, uri, to, max_bytes)
+        return sources.download(self._outside, uri, to, max_bytes)
+
+    def source_objects(self, uri: str) -> list[Object]:
+        """The objects of a data source, in order of their keys; reads none of them.
+
+        Raises:
+            DataError: there is no such source.
+        """
+        return sources.objects_of(self._outside, uri)
 
     def probe(self) -> None:
         """Refuses a store that cannot commit safely; the store remembers that it passed. A folder commits under a lock.
@@ -188,6 +196,11 @@ class Store:
         """
         if not self._in_folder:
             probe.probe(self._place)
+
+    @property
+    def _outside(self) -> Connection:
+        """Where sources lie: S3, also for a store in a folder."""
+        return connect() if self._in_folder else self.connection
 
     @property
     def _in_folder(self) -> bool:

@@ -18,6 +18,8 @@ class Object(NamedTuple):
     size_bytes: int
     modified: datetime
     """When it was written, by the store's clock."""
+    etag: str = ""
+    """Changes with the content."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Bucket:
             found = self.call("head_object", key)
         except MissingError:
             return None
-        return Object(key, int(found.get("ContentLength", 0)), found.get("LastModified") or datetime.now(UTC))
+        return Object(key, int(found.get("ContentLength", 0)), _time(found), found.get("ETag", ""))
 
     def delete(self, key: str) -> None:
         """Deletes an object; that there is none is fine."""
@@ -120,5 +122,9 @@ def listing(connection: Connection, bucket: str, prefix: str) -> Iterator[Object
         if "IsTruncated" not in page:
             raise not_s3(connection.endpoint)
         for found in page.get("Contents", ()):
-            yield Object(found["Key"], found["Size"], found.get("LastModified") or datetime.now(UTC))
+            yield Object(found["Key"], found["Size"], _time(found), found.get("ETag", ""))
         token = {"ContinuationToken": page.get("NextContinuationToken", "")}
+
+
+def _time(found: dict[str, Any]) -> datetime:
+    return found.get("LastModified") or datetime.now(UTC)

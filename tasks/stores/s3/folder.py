@@ -92,8 +92,7 @@ class Folder:
         with self._on_disk():
             facts = {self._key(path): path.stat() for path in top.rglob("*") if path.is_file()}
         keys = sorted(key for key in facts if key.startswith(Prefix) and not key.startswith(PRIVATE))
-        found = [{"Key": key, "Size": facts[key].st_size, "LastModified": _modified(facts[key])} for key in keys]
-        return {"IsTruncated": False, "Contents": found}
+        return {"IsTruncated": False, "Contents": [{"Key": key, **_listed(facts[key])} for key in keys]}
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")
@@ -186,6 +185,10 @@ def _fill(part: BinaryIO, body: bytes | BinaryIO) -> bytes:
 
 def _modified(found: os.stat_result) -> datetime:
     return datetime.fromtimestamp(found.st_mtime, UTC)
+
+
+def _listed(found: os.stat_result) -> dict[str, Any]:
+    return {"Size": found.st_size, "LastModified": _modified(found), "ETag": _etag(found)}
 
 
 def _etag(found: os.stat_result) -> str:

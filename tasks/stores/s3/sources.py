@@ -4,9 +4,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from tasks.contracts.errors import DataError, IngotError
-from tasks.stores.s3.bucket import listing
+from tasks.stores.s3.bucket import Bucket, Object, listing
 from tasks.stores.s3.connection import Connection
-from tasks.stores.s3.errors import MissingError
 
 
 def download(connection: Connection, uri: str, to: Path, max_bytes: int) -> Path:
@@ -25,7 +24,7 @@ def download(connection: Connection, uri: str, to: Path, max_bytes: int) -> Path
         DataError: there is no such source, it is too large, or its keys cannot be file names.
     """
     bucket, key = _split(uri)
-    objects = _objects(connection, uri, bucket, key)
+    objects = {found.key: found.size_bytes for found in objects_of(connection, uri)}
     total = sum(objects.values())
     if total > max_bytes:
         raise DataError(f"{uri} holds {total} bytes, but max_bytes is {max_bytes}: raise it, or name less data")
@@ -33,10 +32,10 @@ def download(connection: Connection, uri: str, to: Path, max_bytes: int) -> Path
     try:
         to.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=to, prefix=".ingot-") as folder:
-            for found in objects:
+            for found, size in objects.items():
                 file = Path(folder, name, *_parts(uri, found.removeprefix(key)))
                 file.parent.mkdir(parents=True, exist_ok=True)
-                _copy(connection, bucket, found, file, objects[found])
+                _copy(connection, bucket, found, file, size)
             return Path(folder, name).rename(to / name)
     except OSError as error:
         raise IngotError(f"{to / name} cannot be written ({error.strerror}): free some space, or clear it") from error
@@ -50,17 +49,21 @@ def _split(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def _objects(connection: Connection, uri: str, bucket: str, key: str) -> dict[str, int]:
-    """Size by key: of the one object, or of all in the folder."""
+def objects_of(connection: Connection, uri: str) -> list[Object]:
+    """What a source consists of: the one object, or all in the folder, in order of their keys.
+
+    Raises:
+        DataError: there is no such source.
+    """
+    bucket, key = _split(uri)
     if key and not key.endswith("/"):
-        try:
-            return {key: connection.call("head_object", Bucket=bucket, Key=key)["ContentLength"]}
-        except MissingError:
-            key += "/"
-    found = {name: size for name, size, _ in listing(connection, bucket, key) if not name.endswith("/")}
-    if not found:
+        if (found := Bucket(bucket, "", connection).look(key)) is not None:
+            return [found]
+        key += "/"
+    objects = [found for found in listing(connection, bucket, key) if not found.key.endswith("/")]
+    if not objects:
         raise DataError(f"{uri} does not exist at {connection.endpoint}: check bucket and key")
-    return found
+    return objects
 
 
 def _parts(uri: str, rest: str) -> list[str]:
