@@ -34,7 +34,7 @@ def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
         config: Every knob of the run.
     """
     with tracked_run(config) as run:
-        dataset = ingest(config.ingest, run)
+        dataset = ingest.submit(config.ingest, run).result()
         if known := published_before(dataset, run):
             return promote.submit(known, dataset, config.promote, run).result()
         dense = settled(train.submit(dataset, config.train, run))

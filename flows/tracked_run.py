@@ -8,8 +8,9 @@ from prefect.runtime import flow_run
 
 from tasks.contracts.artifacts import Run
 from tasks.contracts.config import RetrainConfig
+from tasks.contracts.record import sha256_hex
 from tasks.stores import tracking
-from tasks.stores.provenance import code_digest, config_digest, git_sha
+from tasks.stores.provenance import code_digest, config_digest, foreign_digest, git_sha
 from tasks.stores.s3 import Store
 
 
@@ -19,7 +20,9 @@ def tracked_run(config: RetrainConfig) -> Iterator[Run]:
 
     A store that is away, or cannot commit safely, is refused before anything is written.
     """
-    Store.from_environment(config.publish.bucket, config.publish.prefix).probe()
+    store = Store.from_environment(config.publish.bucket, config.publish.prefix)
+    store.probe()
+    foreign = foreign_digest(config.train, store)
     flow_run_id, url = str(flow_run.id or ""), str(flow_run.ui_url or "")
     tags = {
         "prefect.flow_run_id": flow_run_id,
@@ -35,7 +38,8 @@ def tracked_run(config: RetrainConfig) -> Iterator[Run]:
             model_name=config.model_name,
             seed=config.seed,
             config_digest=config_digest(config),
-            code_digest=code_digest(),
+            code_digest=sha256_hex(f"{code_digest()}{foreign}".encode()) if foreign else code_digest(),
+            foreign_digest=foreign,
             bucket=config.publish.bucket,
             prefix=config.publish.prefix,
             mlflow_run_id=run_id,

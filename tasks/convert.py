@@ -2,13 +2,27 @@
 
 from tasks.contracts.artifacts import Dataset, ExtraFormat, Run, Verdict
 from tasks.contracts.config import ExportConfig
+from tasks.recall import Recall
 from tasks.step import step
 
 CHECKED_ROWS = 1024
 """Validation rows on which a format is held against the winner."""
 
 
-@step(name="convert")
+def tell(made: tuple[ExtraFormat, ...], run: Run, **_: object) -> None:
+    """A nested run in MLflow for each format, and a table among the artifacts."""
+    from tasks.exporters import ui_report
+    from tasks.stores import tracking
+
+    for row in made:
+        child = tracking.child_run(run.mlflow_run_id, row.name, {"format": row.format}, {"candidate": row.name})
+        tracking.log_metrics(child, _figures(row))
+        tracking.close_run(child, "FAILED" if row.refused else "FINISHED", {"refused": row.refused})
+    if made:
+        ui_report.show_formats(run, made)
+
+
+@step(name="convert", recall=Recall(tell=tell, measures=True))
 def convert(verdict: Verdict, dataset: Dataset, config: ExportConfig, run: Run) -> tuple[ExtraFormat, ...]:
     """Convert the winner to `config.extra_formats`; nothing for a winner that is not published.
 
@@ -19,8 +33,7 @@ def convert(verdict: Verdict, dataset: Dataset, config: ExportConfig, run: Run) 
     """
     if not config.extra_formats or not verdict.gate.passed:
         return ()
-    from tasks.exporters import extra_formats, ui_report
-    from tasks.stores import tracking
+    from tasks.exporters import extra_formats
     from tasks.stores.datasets import opened
     from tasks.stores.networks import get_network
     from tasks.stores.s3 import Store
@@ -40,13 +53,7 @@ def convert(verdict: Verdict, dataset: Dataset, config: ExportConfig, run: Run) 
             threads=verdict.conditions.threads,
             batch_size=verdict.conditions.batch_size,
         )
-        made = tuple(extra_formats.convert(winner, kind, store.put_bytes) for kind in config.extra_formats)
-    for row in made:
-        child = tracking.child_run(run.mlflow_run_id, row.name, {"format": row.format}, {"candidate": row.name})
-        tracking.log_metrics(child, _figures(row))
-        tracking.close_run(child, "FAILED" if row.refused else "FINISHED", {"refused": row.refused})
-    ui_report.show_formats(run, made)
-    return made
+        return tuple(extra_formats.convert(winner, kind, store.put_bytes) for kind in config.extra_formats)
 
 
 def _figures(row: ExtraFormat) -> dict[str, float]:

@@ -3,19 +3,37 @@
 from tasks.contracts.artifacts import Dataset, Findings, Gate, Run, Verdict
 from tasks.contracts.config import EvaluateConfig
 from tasks.contracts.signature import signature_of
+from tasks.recall import Recall
 from tasks.runtime.budget import Budget, Choice, choose
 from tasks.runtime.scoring import Score
 from tasks.step import step
 
 
-@step(name="evaluate")
+def tell(verdict: Verdict, dataset: Dataset, run: Run, **_: object) -> None:
+    """Show what was found: in MLflow, and as artifacts of the task run."""
+    from tasks.exporters import run_report, ui_report
+    from tasks.runtime.session import load
+    from tasks.runtime.slices import run_in_slices
+    from tasks.stores.datasets import opened
+    from tasks.stores.s3 import Store
+
+    ui_report.show(run, verdict)
+    if not run.mlflow_run_id:
+        return
+    store = Store.from_environment(run.bucket, run.prefix)
+    with opened(store, dataset) as data:
+        test = data.rows("test")
+        answers = run_in_slices(load(store.get_bytes(verdict.winner.file)), test.inputs)
+        run_report.log_verdict(run, verdict, data.manifest, dataset.uri, answers=answers, target=test.target)
+
+
+@step(name="evaluate", recall=Recall(tell=tell, measures=True))
 def evaluate(findings: Findings, dataset: Dataset, config: EvaluateConfig, run: Run) -> Verdict:
     """Measure all candidates on the validation split, choose inside the budget, read the test split once.
 
     If none keeps the budget the winner is dense fp32, or nothing is published, by `if_impossible`; the reason says
     which limit failed, and by how much.
     """
-    from tasks.exporters import run_report, ui_report
     from tasks.exporters.measuring import Holdout, measure, without_twins
     from tasks.exporters.parity import torch_answers
     from tasks.runtime import scoring
@@ -52,7 +70,7 @@ def evaluate(findings: Findings, dataset: Dataset, config: EvaluateConfig, run: 
         choice = choose(measurements, budget)
         answers = run_in_slices(load(graphs[choice.winner.name]), test.inputs)
         score = scoring.score(answers, test.target, schema.labels)
-        verdict = Verdict(
+        return Verdict(
             metric_name=score.metric_name,
             winner=next(candidate for candidate in candidates if candidate.name == choice.winner.name),
             reason=_reason(choice, config),
@@ -63,9 +81,6 @@ def evaluate(findings: Findings, dataset: Dataset, config: EvaluateConfig, run: 
             gate=_gate(score, choice, config),
             signature=signature_of(schema),
         )
-        run_report.log_verdict(run, verdict, data.manifest, dataset.uri, answers=answers, target=test.target)
-    ui_report.show(run, verdict)
-    return verdict
 
 
 def _reason(choice: Choice, config: EvaluateConfig) -> str:

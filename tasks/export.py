@@ -2,13 +2,14 @@
 
 from tasks.contracts.artifacts import Dataset, Graph, Network, Run
 from tasks.contracts.config import ExportConfig
+from tasks.recall import Recall
 from tasks.step import step
 
 SWEEP_ROWS = 32
 """The largest batch of the sweep 1, 2, 7, 32."""
 
 
-@step(name="export", task_run_name="export {network.name}")
+@step(name="export", task_run_name="export {network.name}", recall=Recall())
 def export(network: Network, dataset: Dataset, config: ExportConfig, run: Run) -> Graph:
     """Write the network as ONNX and hold it against torch on batches of 1, 2, 7 and 32 rows.
 

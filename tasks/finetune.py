@@ -2,6 +2,7 @@
 
 from tasks.contracts.artifacts import Dataset, Network, Run
 from tasks.contracts.config import PruneConfig, TrainConfig
+from tasks.recall import Recall
 from tasks.step import step
 
 GENTLER = 0.25
@@ -9,7 +10,7 @@ GENTLER = 0.25
 by 0.06 and 0.08 points over a full restart, which is within what two runs differ by."""
 
 
-@step(name="finetune", task_run_name="finetune {network.name}")
+@step(name="finetune", task_run_name="finetune {network.name}", recall=Recall(curves="{network.name}"))
 def finetune(
     network: Network,
     *,
@@ -28,13 +29,14 @@ def finetune(
 
     from tasks.compressors import dropout
     from tasks.compressors.gradual import Sparsity
+    from tasks.stores.checkpoints import Checkpoints
     from tasks.stores.datasets import opened
     from tasks.stores.networks import get_network, get_with_history, put_network
     from tasks.stores.s3 import Store
     from tasks.stores.tracking import EpochLog
     from tasks.trainers import launch
     from tasks.trainers.loop import Arrays
-    from tasks.trainers.progress import after, epoch_bar, to_both
+    from tasks.trainers.progress import after, epoch_bar, to_all
 
     store = Store.from_environment(run.bucket, run.prefix)
     module, history = get_with_history(store, network)
@@ -43,7 +45,11 @@ def finetune(
         recipe = launch.recipe(data.manifest.schema_, data.manifest.encoding, gentler)
         eased = dropout.ease(module, network.architecture, network.parameters / dense.parameters)
         recipe = replace(recipe, architecture=eased, loss=network.loss)
-        with EpochLog(run.mlflow_run_id, prefix=network.name) as log, epoch_bar(network.name, epochs) as bar:
+        with (
+            EpochLog(run.mlflow_run_id, prefix=network.name) as log,
+            epoch_bar(network.name, epochs) as bar,
+            Checkpoints(store, run.step_key) as saves,
+        ):
             fit = launch.run(
                 module,
                 Arrays(*data.arrays("train")),
@@ -54,7 +60,8 @@ def finetune(
                 epochs=epochs,
                 teacher=get_network(store, dense) if config.distill else None,
                 sparsity=Sparsity(),
-                report=to_both(after(network.epochs, log), bar),
+                report=to_all(after(network.epochs, log), bar, saves),
+                checkpoint=saves.folder,
             )
     return put_network(
         store,

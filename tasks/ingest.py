@@ -1,17 +1,50 @@
 """Ingest: from a source to a content-addressed dataset of three splits."""
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tasks.contracts.artifacts import Dataset, Run
 from tasks.contracts.config import IngestConfig
+from tasks.recall import Recall
 from tasks.step import step
 
 SPLIT_SEED = 0
 """Splits do not follow the run's seed: a champion is re-scored on rows that it never trained on."""
 
 
-@step(name="ingest")
+def source_parts(config: IngestConfig, run: Run, **_: object) -> Mapping[str, str] | None:
+    """The content of the source, as a part of the key; None if it must be read to know."""
+    from tasks.stores.fingerprints import fingerprint
+    from tasks.stores.s3 import Store
+
+    found = fingerprint(Store.from_environment(run.bucket, run.prefix), config.source)
+    return {"source": found} if found else None
+
+
+def tell(dataset: Dataset, config: IngestConfig, run: Run, **_: object) -> None:
+    """Say in MLflow which data these are, and what is odd about them."""
+    from tasks.stores import tracking
+    from tasks.stores.datasets import manifest_of
+    from tasks.stores.s3 import Store
+
+    if not run.mlflow_run_id:
+        return
+    manifest = manifest_of(Store.from_environment(run.bucket, run.prefix), dataset)
+    tracking.log_dataset(
+        run.mlflow_run_id,
+        name=run.model_name,
+        digest=dataset.sha256,
+        source=config.source,
+        schema=manifest.schema_,
+        rows=dataset.rows,
+    )
+    tracking.set_tags(run.mlflow_run_id, {"data.digest": dataset.sha256, "data.uri": dataset.uri})
+    if manifest.warnings:
+        tracking.log_text(run.mlflow_run_id, "\n".join(manifest.warnings) + "\n", "data_warnings.txt")
+
+
+@step(name="ingest", recall=Recall(also=source_parts, tell=tell))
 def ingest(config: IngestConfig, run: Run) -> Dataset:
     """Read, validate, split, profile and store the data.
 
@@ -19,7 +52,6 @@ def ingest(config: IngestConfig, run: Run) -> Dataset:
         DataError: The source is missing, broken, or cannot be learned from.
     """
     from tasks.datasets.build import build_dataset
-    from tasks.stores import tracking
     from tasks.stores.datasets import put_dataset
     from tasks.stores.s3 import Store
     from tasks.stores.sources import local_source
@@ -33,16 +65,4 @@ def ingest(config: IngestConfig, run: Run) -> Dataset:
             seed=SPLIT_SEED,
             **config.model_dump(exclude={"source", "max_bytes"}),
         )
-        dataset = put_dataset(store, built)
-    tracking.log_dataset(
-        run.mlflow_run_id,
-        name=run.model_name,
-        digest=dataset.sha256,
-        source=config.source,
-        schema=built.schema,
-        rows=built.rows,
-    )
-    tracking.set_tags(run.mlflow_run_id, {"data.digest": dataset.sha256, "data.uri": dataset.uri})
-    if built.warnings:
-        tracking.log_text(run.mlflow_run_id, "\n".join(built.warnings) + "\n", "data_warnings.txt")
-    return dataset
+        return put_dataset(store, built)

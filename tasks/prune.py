@@ -2,10 +2,11 @@
 
 from tasks.contracts.artifacts import Dataset, Network, Plan, Run
 from tasks.contracts.config import PruneConfig, TrainConfig
+from tasks.recall import Recall
 from tasks.step import step
 
 
-@step(name="prune", task_run_name="prune {plan.name}")
+@step(name="prune", task_run_name="prune {plan.name}", recall=Recall(curves="{plan.name}"))
 def prune(
     dense: Network,
     *,
@@ -29,13 +30,14 @@ def prune(
     from tasks.compressors import dropout, magnitude
     from tasks.compressors.gradual import Sparsity
     from tasks.compressors.structure import structure
+    from tasks.stores.checkpoints import Checkpoints
     from tasks.stores.datasets import opened
     from tasks.stores.networks import get_network, put_network
     from tasks.stores.s3 import Store
     from tasks.stores.tracking import EpochLog
     from tasks.trainers import launch
     from tasks.trainers.loop import Arrays
-    from tasks.trainers.progress import epoch_bar, to_both
+    from tasks.trainers.progress import epoch_bar, to_all
 
     store = Store.from_environment(run.bucket, run.prefix)
     is_student = bool(plan.hidden_sizes)
@@ -57,7 +59,11 @@ def prune(
         recipe = replace(
             recipe, architecture=dropout.ease(module, architecture, 1.0 if is_student else left), loss=dense.loss
         )
-        with EpochLog(run.mlflow_run_id, prefix=plan.name) as log, epoch_bar(plan.name, epochs) as bar:
+        with (
+            EpochLog(run.mlflow_run_id, prefix=plan.name) as log,
+            epoch_bar(plan.name, epochs) as bar,
+            Checkpoints(store, run.step_key) as saves,
+        ):
             fit = launch.run(
                 module,
                 Arrays(*data.arrays("train")),
@@ -68,7 +74,8 @@ def prune(
                 epochs=epochs,
                 teacher=teacher if config.distill or is_student else None,
                 sparsity=Sparsity(plan.sparsity) if plan.sparsity else None,
-                report=to_both(log, bar),
+                report=to_all(log, bar, saves),
+                checkpoint=saves.folder,
             )
     return put_network(
         store,

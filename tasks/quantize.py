@@ -5,13 +5,18 @@ import onnx
 from tasks.compressors.schemes import NEED_ROWS, Scheme
 from tasks.contracts.artifacts import Candidate, Dataset, Graph, Run
 from tasks.contracts.config import PruneConfig, QuantizeConfig, TrainConfig
+from tasks.recall import Recall
 from tasks.step import step
 
 CHECKED_ROWS = 1024
 """Training rows on which the mixed scheme counts changed answers."""
 
 
-@step(name="quantize", task_run_name="quantize {graph.name} {scheme}")
+@step(
+    name="quantize",
+    task_run_name="quantize {graph.name} {scheme}",
+    recall=Recall(measures=True, curves="{graph.name}/{scheme}"),
+)
 def quantize(
     graph: Graph,
     scheme: Scheme,
@@ -40,7 +45,7 @@ def quantize(
     from tasks.stores.s3 import Store
     from tasks.stores.tracking import EpochLog
     from tasks.trainers import quantization_aware
-    from tasks.trainers.progress import epoch_bar, to_both
+    from tasks.trainers.progress import epoch_bar, to_all
 
     store = Store.from_environment(run.bucket, run.prefix)
     network, kept_float = onnx.load_from_string(store.get_bytes(graph.file)), tuple[str, ...]()
@@ -62,7 +67,7 @@ def quantize(
                     opset=max(each.version for each in network.opset_import if not each.domain),
                     seed=run.seed,
                     epochs=prune.finetune_epochs,
-                    report=to_both(log, bar),
+                    report=to_all(log, bar),
                 )
             quantized = quantizer.quantize(trained, "static", calibration)
         else:

@@ -1,15 +1,21 @@
-"""What every step has in common: a Prefect task that is tried again only after an error that can heal by itself."""
+"""What every step has in common: a Prefect task that is tried again only after an error that can heal by itself.
+
+Most steps are remembered as well, see `tasks.recall`.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from prefect import Task
 from prefect.futures import PrefectFuture
-from prefect.tasks import exponential_backoff
 
 from tasks.contracts.errors import UnavailableError
+from tasks.recall import Recall, remembered
 
 Result = TypeVar("Result")
+
+WAITS_SECONDS = [2.0, 4.0, 8.0, 16.0, *[30.0] * 4, *[60.0] * 12]
+"""Before each further try of a step: some 15 minutes in all, as long as a server may take to be mended."""
 
 
 def can_heal(_task: Any, _task_run: Any, state: Any) -> bool:
@@ -17,23 +23,26 @@ def can_heal(_task: Any, _task_run: Any, state: Any) -> bool:
     return isinstance(state.result(raise_on_failure=False), UnavailableError)
 
 
-def step(*, name: str, task_run_name: str | None = None) -> Callable[[Callable[..., Result]], Task[..., Result]]:
-    """A door: a task that waits 2, 4, 8, 16 seconds for a server that is away.
+def step(
+    *, name: str, task_run_name: str | None = None, recall: Recall | None = None
+) -> Callable[[Callable[..., Result]], Task[..., Result]]:
+    """A door: a task that waits up to a quarter of an hour for a server that is away.
 
     The parameters of the task stay open for the type checker: it takes values, or futures of them.
 
     Args:
         name: Of the task.
         task_run_name: Of each of its runs, where it is mapped; fields of its arguments stand in braces.
+        recall: How it is remembered; None does it each time.
     """
 
     def door(body: Callable[..., Result]) -> Task[..., Result]:
         return Task(
-            body,
+            remembered(body, step=name, run_name=task_run_name, recall=recall) if recall else body,
             name=name,
             task_run_name=task_run_name,
-            retries=4,
-            retry_delay_seconds=exponential_backoff(backoff_factor=2),
+            retries=len(WAITS_SECONDS),
+            retry_delay_seconds=WAITS_SECONDS,
             retry_jitter_factor=0.5,
             retry_condition_fn=can_heal,
         )

@@ -6,13 +6,14 @@ import onnx
 from tasks.compressors.schemes import Scheme
 from tasks.contracts.artifacts import Candidate, Dataset, Network, Plan, Prospect, Run
 from tasks.contracts.config import EvaluateConfig
+from tasks.recall import Recall
 from tasks.step import step
 
 ROWS = 32
 """Training rows that static int8 is calibrated with here: their values change neither bytes nor latency."""
 
 
-@step(name="survey", task_run_name="survey {plan.name}")
+@step(name="survey", task_run_name="survey {plan.name}", recall=Recall(measures=True))
 def survey(
     dense: Network,
     *,

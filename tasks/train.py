@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from tasks.contracts.artifacts import Dataset, Network, Run
 from tasks.contracts.config import TrainConfig
+from tasks.recall import Recall
 from tasks.step import step
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ TRIED_ROWS = 256
 """Training rows that a pretrained model is tried on."""
 
 
-@step(name="train")
+@step(name="train", recall=Recall(curves="train"))
 def train(dataset: Dataset, config: TrainConfig, run: Run) -> Network:
     """Train the dense network, or take the pretrained one, and store it.
 
@@ -37,7 +38,7 @@ def train(dataset: Dataset, config: TrainConfig, run: Run) -> Network:
         if config.family == "pretrained":
             module, metric = _brought(data, recipe, run)
         else:
-            module, metric = _trained(data, recipe, dataset, run)
+            module, metric = _trained(data, recipe, run)
     return put_network(
         store,
         module,
@@ -49,24 +50,29 @@ def train(dataset: Dataset, config: TrainConfig, run: Run) -> Network:
     )
 
 
-def _trained(data: "OpenDataset", recipe: "Recipe", dataset: Dataset, run: Run) -> "tuple[nn.Module, float]":
+def _trained(data: "OpenDataset", recipe: "Recipe", run: Run) -> "tuple[nn.Module, float]":
     from tasks.exporters import plots
     from tasks.models import zoo
     from tasks.stores import tracking
+    from tasks.stores.checkpoints import Checkpoints
     from tasks.trainers import launch
     from tasks.trainers.loop import Arrays
-    from tasks.trainers.progress import epoch_bar, to_both
+    from tasks.trainers.progress import epoch_bar, to_all
 
     module, epochs = zoo.build(recipe.architecture, seed=run.seed), recipe.config.epochs
-    with tracking.EpochLog(run.mlflow_run_id, prefix="train") as log, epoch_bar("train", epochs) as bar:
+    with (
+        tracking.EpochLog(run.mlflow_run_id, prefix="train") as log,
+        epoch_bar("train", epochs) as bar,
+        Checkpoints(data.store, run.step_key) as saves,
+    ):
         fit = launch.run(
             module,
             Arrays(*data.arrays("train")),
             Arrays(*data.arrays("validation")),
             recipe=recipe,
             seed=run.seed,
-            checkpoint=launch.checkpoint_folder(dataset.sha256, recipe, run.seed),
-            report=to_both(log, bar),
+            checkpoint=saves.folder,
+            report=to_all(log, bar, saves),
         )
     curve = plots.learning_curve([e.train_loss for e in fit.epochs], [e.validation_loss for e in fit.epochs])
     tracking.log_figure(run.mlflow_run_id, curve, "plots/learning_curve.png")

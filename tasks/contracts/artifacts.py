@@ -35,6 +35,10 @@ class Run(Record):
     prefix: str = ""
     flow_run_id: str = ""
     flow_run_url: str = ""
+    foreign_digest: str = ""
+    """Of what the recipe names from outside: a custom model's module, a pretrained model's file."""
+    step_key: str = ""
+    """The key of the result that the step under way works for; its checkpoints bear it."""
 
 
 class ColumnProfile(Record):

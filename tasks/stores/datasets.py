@@ -80,12 +80,11 @@ class OpenDataset:
         return ((rows.target - scale.mean) / scale.scale).astype(np.float32)
 
 
-@contextmanager
-def opened(store: Store, dataset: Dataset) -> Iterator[OpenDataset]:
-    """Open a dataset in a temporary folder.
+def manifest_of(store: Store, dataset: Dataset) -> DatasetManifest:
+    """What is known of a dataset.
 
     Raises:
-        IntegrityError: The manifest is gone, or is not the one its address names.
+        IntegrityError: It is gone, or is not the one its address names.
     """
     found = store.read(f"datasets/{dataset.sha256}/dataset.json")
     if found is None:
@@ -93,5 +92,16 @@ def opened(store: Store, dataset: Dataset) -> Iterator[OpenDataset]:
     manifest = DatasetManifest.model_validate_json(found.content)
     if manifest.digest != dataset.sha256:
         raise IntegrityError(f"dataset {dataset.uri} has digest {manifest.digest}: it was changed after it was written")
+    return manifest
+
+
+@contextmanager
+def opened(store: Store, dataset: Dataset) -> Iterator[OpenDataset]:
+    """Open a dataset in a temporary folder.
+
+    Raises:
+        IntegrityError: The manifest is gone, or is not the one its address names.
+    """
+    manifest = manifest_of(store, dataset)
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
         yield OpenDataset(store, manifest, Path(folder))

@@ -19,9 +19,9 @@ from tasks.stores.journal import Journal
 from tasks.stores.reconciliation import models_of
 from tasks.stores.s3 import Object, Store
 
-Kind = Literal["declined", "manifests", "datasets", "checkpoints", "blobs"]
+Kind = Literal["declined", "manifests", "results", "datasets", "checkpoints", "blobs"]
 
-KINDS: tuple[Kind, ...] = ("declined", "manifests", "datasets", "checkpoints", "blobs")
+KINDS: tuple[Kind, ...] = ("declined", "manifests", "results", "datasets", "checkpoints", "blobs")
 """In the order in which they are swept."""
 
 SWEEPERS = 16

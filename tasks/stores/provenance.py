@@ -1,12 +1,16 @@
 """Where a result comes from: the digest of our own code, the commit it was run at."""
 
 import hashlib
+import importlib.util
 import subprocess
 from functools import cache
 from pathlib import Path
+from uuid import uuid4
 
-from tasks.contracts.config import RetrainConfig
+from tasks.contracts.config import RetrainConfig, TrainConfig
 from tasks.contracts.record import canonical_json, sha256_hex
+from tasks.stores.fingerprints import fingerprint
+from tasks.stores.s3 import Store
 
 PACKAGE = Path(__file__).parents[1]
 RECIPE = ("train", "prune", "export", "quantize", "evaluate")
@@ -21,6 +25,26 @@ def code_digest() -> str:
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def foreign_digest(config: TrainConfig, store: Store) -> str:
+    """Digest of what the recipe names from outside: a custom model's module, a pretrained model's file; else empty.
+
+    A file whose content nobody can tell without reading it is regarded as new each time.
+    """
+    if config.family == "pretrained":
+        known = fingerprint(store, config.source) or uuid4().hex
+        return sha256_hex(canonical_json([known, _module_digest(config.import_path)]))
+    return _module_digest(config.import_path) if config.family == "custom" else ""
+
+
+def _module_digest(import_path: str) -> str:
+    """Of the source of a module outside Ingot; empty where there is none: whoever imports it says what is wrong."""
+    try:
+        found = importlib.util.find_spec(import_path.partition(":")[0]) if import_path else None
+    except (ImportError, ValueError):
+        return ""
+    return sha256_hex(Path(found.origin).read_bytes()) if found and found.origin and found.has_location else ""
 
 
 def config_digest(config: RetrainConfig) -> str:

@@ -3,7 +3,6 @@
 The one place where a form becomes arguments; the loop itself knows no form.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,10 @@ from tasks.compressors.gradual import Sparsity
 from tasks.contracts.artifacts import Architecture
 from tasks.contracts.config import TrainConfig
 from tasks.contracts.errors import ConfigError
-from tasks.contracts.record import canonical_json, sha256_hex
 from tasks.contracts.schema import Encoding, Schema
 from tasks.datasets.preprocessing import encoded_shape, vocabulary_size
 from tasks.models.pretrained import refuse_changes
 from tasks.models.pretrained.formats import format_of
-from tasks.stores.provenance import code_digest
 from tasks.trainers import local, torchrun
 from tasks.trainers.loop import Arrays, Epoch, Fit, ignore
 
@@ -117,10 +114,3 @@ def run(
         arguments |= {"architecture": recipe.architecture, "pruning_history": list(history)}
         return torchrun.fit(module, train, validation, workers=recipe.config.workers, **arguments)
     return local.fit(module, train, validation, **arguments)
-
-
-def checkpoint_folder(dataset: str, recipe: Recipe, seed: int) -> Path:
-    """Where a training keeps its checkpoints: the same data, recipe, seed and code find the same folder."""
-    key = [dataset, recipe.config.model_dump(mode="json"), seed, code_digest()]
-    home = Path(os.environ.get("INGOT_HOME", ".ingot"))
-    return home / "checkpoints" / sha256_hex(canonical_json(key))[:32]

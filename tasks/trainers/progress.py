@@ -10,12 +10,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tasks.trainers.loop import Epoch
 
 
-def to_both(one: Callable[[Epoch], None], other: Callable[[Epoch], None]) -> Callable[[Epoch], None]:
-    """A callable that reports an epoch to two listeners, in order."""
+def to_all(*listeners: Callable[[Epoch], None]) -> Callable[[Epoch], None]:
+    """A callable that reports an epoch to each listener, in order."""
 
     def report(epoch: Epoch) -> None:
-        one(epoch)
-        other(epoch)
+        for listener in listeners:
+            listener(epoch)
 
     return report
 

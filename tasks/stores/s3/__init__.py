@@ -101,6 +101,13 @@ class Store:
         """Whether every chunk of an artifact still stands; reads none of them."""
         return blobs.holds(self._place, artifact)
 
+    def refresh(self, artifact: Artifact) -> bool:
+        """Whether every chunk of an artifact still stands; one that is a day old is written again.
+
+        Whoever collects garbage goes by age: what is meant to be used now must be young.
+        """
+        return blobs.refresh(self._place, artifact)
+
     def create(self, key: str, content: bytes) -> bool:
         """Writes an object that must not exist: the commit.
 

@@ -99,6 +99,21 @@ def holds(bucket: Bucket, artifact: Artifact) -> bool:
     return all(bucket.has(_key(digest)) for digest in artifact.chunks)
 
 
+def refresh(bucket: Bucket, artifact: Artifact) -> bool:
+    """Whether every chunk of an artifact still stands; those that are old are written again."""
+    return all(_refresh(bucket, digest) for digest in artifact.chunks)
+
+
+def _refresh(bucket: Bucket, digest: str) -> bool:
+    standing = bucket.look(_key(digest))
+    if standing is not None and is_old(standing, datetime.now(UTC)):
+        content = b"".join(_chunk_pieces(bucket, digest))
+        if sha256_hex(content) != digest:
+            return False
+        _put_chunk(bucket, io.BytesIO(content), len(content), digest)
+    return standing is not None
+
+
 def _starts(size: int) -> range:
     return range(0, max(size, 1), CHUNK_BYTES)  # empty content is one empty chunk
 

@@ -18,6 +18,7 @@ from botocore.exceptions import InvalidRegionError, ProfileNotFound
 
 from tasks.contracts.errors import InputError
 from tasks.stores.s3.errors import BOTO_ERRORS, not_s3, silent, translate
+from tasks.stores.s3.traffic import TRAFFIC
 
 PIECE_BYTES = 2**20
 """How much of an object is in memory while it is copied."""
@@ -72,6 +73,7 @@ class Connection:
             answer: dict[str, Any] = getattr(self.client, operation)(**arguments)
         except BOTO_ERRORS as error:
             raise translate(error, self.endpoint, self.region, place) from error
+        TRAFFIC.add(sent=_length(arguments.get("Body", b"")))
         return answer
 
     def open(self, bucket: str, key: str) -> Stream:
@@ -89,6 +91,7 @@ class Connection:
             try:
                 for piece in answer["Body"].iter_chunks(PIECE_BYTES):
                     done += len(piece)
+                    TRAFFIC.add(received=len(piece))
                     yield piece
                 return
             except BOTO_ERRORS as error:
@@ -97,6 +100,11 @@ class Connection:
                 if breaks == BREAKS:
                     raise silent(self.endpoint, f"s3://{bucket}/{key} broke off {breaks + 1} times") from error
             answer = self.call("get_object", Bucket=bucket, Key=key, Range=f"bytes={done}-", IfMatch=etag)
+
+
+def _length(body: Any) -> int:
+    """Bytes of a request's body: all of them, or as far as a file was read."""
+    return len(body) if isinstance(body, bytes) else int(body.tell())
 
 
 def connect(*, anonymous: bool = False) -> Connection:

@@ -15,13 +15,14 @@ from tasks.contracts.artifacts import Split
 from tasks.contracts.errors import DataError
 from tasks.contracts.schema import FeatureKind, Schema
 from tasks.stores.tracking.client import answered, client, page, silent, unless
-from tasks.stores.tracking.metrics import EpochLog, points, replay, send
+from tasks.stores.tracking.metrics import EpochLog, Point, points, replay, send
 from tasks.stores.tracking.models import log_onnx_model
 
 __all__ = [
     "EpochLog",
     "child_run",
     "close_run",
+    "copy_curves",
     "log_dataset",
     "log_figure",
     "log_file",
@@ -89,6 +90,17 @@ def close_run(
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
     """Logs values of one step, in batches."""
     send(run_id, points(metrics, step))
+
+
+@silent(None)
+def copy_curves(from_run_id: str, run_id: str, prefix: str) -> None:
+    """Copies the metrics `<prefix>/...` of one run to another, with their steps and times; nothing if it is gone."""
+    mlflow = client()
+    with unless("RESOURCE_DOES_NOT_EXIST"):
+        names = [name for name in mlflow.get_run(from_run_id).data.metrics if name.startswith(f"{prefix}/")]
+        for name in names:
+            history = mlflow.get_metric_history(from_run_id, name)
+            send(run_id, [Point(m.key, m.value, m.timestamp, m.step) for m in history])
 
 
 @silent(None)

@@ -62,6 +62,7 @@ def fill(store: Store, folder: Path) -> tuple[set[str], set[str]]:
     decline(journal, refusal.model_copy(update={"manifest": orphan.digest}), PromoteConfig())
     store.put_bytes(b"a network that lost")
     store.create("checkpoints/old/1.safetensors", b"weights")
+    store.create("results/old.json", b"{}")
     return named, set(store.keys("")) - named
 
 

@@ -58,19 +58,6 @@ def test_the_metric_of_a_regression_is_told_in_the_unit_of_the_target():
     assert launch.recipe(schema((), "regression"), encoding, TrainConfig()).metric_scale == 250
 
 
-def test_checkpoints_of_another_recipe_seed_or_dataset_lie_elsewhere(monkeypatch, tmp_path):
-    monkeypatch.setenv("INGOT_HOME", str(tmp_path))
-    recipe = launch.recipe(schema(), NUMBERS, TrainConfig())
-    other = launch.recipe(schema(), NUMBERS, TrainConfig(epochs=7))
-    folders = {
-        launch.checkpoint_folder("d", recipe, 0),
-        launch.checkpoint_folder("d", recipe, 1),
-        launch.checkpoint_folder("e", recipe, 0),
-        launch.checkpoint_folder("d", other, 0),
-    }
-    assert len(folders) == 4 and all(folder.parent == tmp_path / "checkpoints" for folder in folders)
-
-
 def test_fine_tuning_takes_its_own_epochs_and_never_stops_early():
     recipe = launch.recipe(schema((0, 1)), NUMBERS, TrainConfig(epochs=9, stop_loss=100.0, patience=1, batch_size=8))
     rng = np.random.default_rng(0)
