@@ -9,7 +9,7 @@ CHECKED_ROWS = 1024
 """Validation rows on which a format is held against the winner."""
 
 
-def tell(made: tuple[ExtraFormat, ...], run: Run, **_: object) -> None:
+def _tell(made: tuple[ExtraFormat, ...], run: Run, **_: object) -> None:
     """A nested run in MLflow for each format, and a table among the artifacts."""
     from tasks.exporters import ui_report
     from tasks.stores import tracking
@@ -22,7 +22,7 @@ def tell(made: tuple[ExtraFormat, ...], run: Run, **_: object) -> None:
         ui_report.show_formats(run, made)
 
 
-@step(name="convert", recall=Recall(tell=tell, measures=True))
+@step(name="convert", recall=Recall(tell=_tell, measures=True))
 def convert(verdict: Verdict, dataset: Dataset, config: ExportConfig, run: Run) -> tuple[ExtraFormat, ...]:
     """Convert the winner to `config.extra_formats`; nothing for a winner that is not published.
 

@@ -1,15 +1,14 @@
 """Evaluate: every candidate measured on ONNX Runtime, one winner inside the budget."""
 
-from tasks.contracts.artifacts import Dataset, Findings, Gate, Run, Verdict
+from tasks.contracts.artifacts import Dataset, Findings, Run, Verdict
 from tasks.contracts.config import EvaluateConfig
 from tasks.contracts.signature import signature_of
 from tasks.recall import Recall
-from tasks.runtime.budget import Budget, Choice, choose
-from tasks.runtime.scoring import Score
+from tasks.runtime.budget import Budget, choose
 from tasks.step import step
 
 
-def tell(verdict: Verdict, dataset: Dataset, run: Run, **_: object) -> None:
+def _tell(verdict: Verdict, dataset: Dataset, run: Run, **_: object) -> None:
     """Show what was found: in MLflow, and as artifacts of the task run."""
     from tasks.exporters import run_report, ui_report
     from tasks.runtime.session import load
@@ -27,13 +26,14 @@ def tell(verdict: Verdict, dataset: Dataset, run: Run, **_: object) -> None:
         run_report.log_verdict(run, verdict, data.manifest, dataset.uri, answers=answers, target=test.target)
 
 
-@step(name="evaluate", recall=Recall(tell=tell, measures=True))
+@step(name="evaluate", recall=Recall(tell=_tell, measures=True))
 def evaluate(findings: Findings, dataset: Dataset, config: EvaluateConfig, run: Run) -> Verdict:
     """Measure all candidates on the validation split, choose inside the budget, read the test split once.
 
     If none keeps the budget the winner is dense fp32, or nothing is published, by `if_impossible`; the reason says
     which limit failed, and by how much.
     """
+    from tasks.exporters.gate import gate_of, reason_of
     from tasks.exporters.measuring import Holdout, measure, without_twins
     from tasks.exporters.parity import torch_answers
     from tasks.runtime import scoring
@@ -73,30 +73,11 @@ def evaluate(findings: Findings, dataset: Dataset, config: EvaluateConfig, run: 
         return Verdict(
             metric_name=score.metric_name,
             winner=next(candidate for candidate in candidates if candidate.name == choice.winner.name),
-            reason=_reason(choice, config),
+            reason=reason_of(choice, config),
             measurements=measurements,
             dropped=(*findings.dropped, *twins),
             conditions=conditions(config.threads, config.batch_size),
             test_metric=score.value,
-            gate=_gate(score, choice, config),
+            gate=gate_of(score, choice, config),
             signature=signature_of(schema),
         )
-
-
-def _reason(choice: Choice, config: EvaluateConfig) -> str:
-    if choice.inside:
-        return choice.reason
-    return f"{choice.reason}; so it is {'dense fp32' if config.if_impossible == 'fp32' else 'nothing'}"
-
-
-def _gate(score: Score, choice: Choice, config: EvaluateConfig) -> Gate:
-    """Accuracy must reach `min_metric`, RMSE must not pass it; without a candidate inside, nothing may be wanted."""
-    if not choice.inside and config.if_impossible == "nothing":
-        return Gate(passed=False, reason=choice.reason)
-    if config.min_metric is None:
-        return Gate(passed=True, reason="no min_metric is set")
-    reached = score.value >= config.min_metric if score.metric_name == "accuracy" else score.value <= config.min_metric
-    return Gate(
-        passed=reached,
-        reason=f"test {score.metric_name} is {score.value:.5g}, evaluate.min_metric is {config.min_metric:g}",
-    )

@@ -13,7 +13,7 @@ SPLIT_SEED = 0
 """Splits do not follow the run's seed: a champion is re-scored on rows that it never trained on."""
 
 
-def source_parts(config: IngestConfig, run: Run, **_: object) -> Mapping[str, str] | None:
+def _source_parts(config: IngestConfig, run: Run, **_: object) -> Mapping[str, str] | None:
     """The content of the source, as a part of the key; None if it must be read to know."""
     from tasks.stores.fingerprints import fingerprint
     from tasks.stores.s3 import Store
@@ -22,7 +22,7 @@ def source_parts(config: IngestConfig, run: Run, **_: object) -> Mapping[str, st
     return {"source": found} if found else None
 
 
-def tell(dataset: Dataset, config: IngestConfig, run: Run, **_: object) -> None:
+def _tell(dataset: Dataset, config: IngestConfig, run: Run, **_: object) -> None:
     """Say in MLflow which data these are, and what is odd about them."""
     from tasks.stores import tracking
     from tasks.stores.datasets import manifest_of
@@ -44,7 +44,7 @@ def tell(dataset: Dataset, config: IngestConfig, run: Run, **_: object) -> None:
         tracking.log_text(run.mlflow_run_id, "\n".join(manifest.warnings) + "\n", "data_warnings.txt")
 
 
-@step(name="ingest", recall=Recall(also=source_parts, tell=tell))
+@step(name="ingest", recall=Recall(also=_source_parts, tell=_tell))
 def ingest(config: IngestConfig, run: Run) -> Dataset:
     """Read, validate, split, profile and store the data.
 

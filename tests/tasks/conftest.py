@@ -46,6 +46,16 @@ class Memory:
     def create(self, key: str, content: bytes) -> bool:
         return self.objects.setdefault(key, content) == content
 
+    def replace(self, key: str, content: bytes, etag: str | None) -> bool:
+        self.objects[key] = content
+        return True
+
+    def delete(self, key: str) -> None:
+        self.objects.pop(key, None)
+
+    def refresh(self, artifact: Artifact) -> bool:
+        return artifact.sha256 in self.objects
+
     def keep(self, key: str, content: bytes) -> None:
         self.objects[key] = content
 
@@ -96,7 +106,8 @@ def trained_digits(tmp_path_factory):
 @pytest.fixture
 def bench(trained_digits, monkeypatch, tmp_path):
     """Doors find the store in memory, and no MLflow."""
-    store, dataset, dense = trained_digits
+    trained, dataset, dense = trained_digits
+    store = Memory(dict(trained.objects))  # of its own: what one test did before, another would not do again
     monkeypatch.setattr(Store, "from_environment", lambda *_: store)
     monkeypatch.setenv("INGOT_HOME", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")

@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.contracts.config import EvaluateConfig
-from tasks.evaluate import _gate
+from tasks.exporters.gate import gate_of
 from tasks.runtime.budget import Choice
 from tasks.runtime.scoring import Score
 from tests.tasks.exporters import measured
@@ -20,17 +20,17 @@ OUTSIDE = Choice(measured.measurement("dense/none", 1), "no candidate keeps the 
     ],
 )
 def test_accuracy_must_reach_the_gate_and_rmse_must_not_pass_it(metric, value, limit, passed):
-    gate = _gate(Score(metric, value, value, value), INSIDE, EvaluateConfig(min_metric=limit))
+    gate = gate_of(Score(metric, value, value, value), INSIDE, EvaluateConfig(min_metric=limit))
     assert gate.passed is passed
     assert gate.reason == f"test {metric} is {value:.5g}, evaluate.min_metric is {limit:g}"
 
 
 def test_without_a_limit_every_winner_passes():
-    assert _gate(Score("accuracy", 0.1, 0, 1), INSIDE, EvaluateConfig()).passed
+    assert gate_of(Score("accuracy", 0.1, 0, 1), INSIDE, EvaluateConfig()).passed
 
 
 @pytest.mark.parametrize(("policy", "passed"), [("fp32", True), ("nothing", False)])
 def test_an_impossible_budget_publishes_fp32_or_nothing_by_policy(policy, passed):
-    gate = _gate(Score("accuracy", 0.9, 0, 1), OUTSIDE, EvaluateConfig(if_impossible=policy))
+    gate = gate_of(Score("accuracy", 0.9, 0, 1), OUTSIDE, EvaluateConfig(if_impossible=policy))
     assert gate.passed is passed
     assert passed or "3 bytes too many" in gate.reason
