@@ -5,6 +5,7 @@ from typing import Any
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.plan import announce
 from flows.search import search
 from flows.tracked_run import tracked_run
 from tasks.contracts.artifacts import ModelVersion
@@ -34,6 +35,7 @@ def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
         config: Every knob of the run.
     """
     with tracked_run(config) as run:
+        announce(config)
         dataset = ingest.submit(config.ingest, run).result()
         if known := published_before(dataset, run):
             return promote.submit(known, dataset, config.promote, run).result()

@@ -22,34 +22,38 @@ def tracked_run(config: RetrainConfig) -> Iterator[Run]:
     """
     store = Store.from_environment(config.publish.bucket, config.publish.prefix)
     store.probe()
-    foreign = foreign_digest(config.train, store)
+    run = run_of(config, store)
     flow_run_id, url = str(flow_run.id or ""), str(flow_run.ui_url or "")
     tags = {
         "prefect.flow_run_id": flow_run_id,
         "prefect.flow_run_url": url,
-        "code.digest": code_digest(),
+        "code.digest": run.code_digest,
         "git.sha": git_sha(),
         "actor": getpass.getuser(),
     }
     name = str(flow_run.name or config.model_name)
     run_id = tracking.open_run(config.model_name, name, flattened(config), tags)
     try:
-        yield Run(
-            model_name=config.model_name,
-            seed=config.seed,
-            config_digest=config_digest(config),
-            code_digest=sha256_hex(f"{code_digest()}{foreign}".encode()) if foreign else code_digest(),
-            foreign_digest=foreign,
-            bucket=config.publish.bucket,
-            prefix=config.publish.prefix,
-            mlflow_run_id=run_id,
-            flow_run_id=flow_run_id,
-            flow_run_url=url,
-        )
+        yield run.model_copy(update={"mlflow_run_id": run_id, "flow_run_id": flow_run_id, "flow_run_url": url})
     except BaseException:
         tracking.close_run(run_id, "FAILED")
         raise
     tracking.close_run(run_id)
+
+
+def run_of(config: RetrainConfig, store: Store) -> Run:
+    """Which retraining a form describes, before it reports to anybody."""
+    foreign = foreign_digest(config.train, store)
+    return Run(
+        model_name=config.model_name,
+        seed=config.seed,
+        config_digest=config_digest(config),
+        code_digest=sha256_hex(f"{code_digest()}{foreign}".encode()) if foreign else code_digest(),
+        foreign_digest=foreign,
+        bucket=config.publish.bucket,
+        prefix=config.publish.prefix,
+        mlflow_run_id="",
+    )
 
 
 def flattened(config: RetrainConfig) -> dict[str, str]:

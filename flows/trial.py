@@ -65,13 +65,13 @@ def in_process(report: Callable[[str], None]) -> Call:
     def call(step: Task[..., Result], /, *arguments: Any, **named: Any) -> Handle[Result]:
         values = [_value(each) for each in arguments]
         options = {name: _value(each) for name, each in named.items()}
-        report(_name(step, values, options))
+        report(name_of_run(step, values, options))
         return Ready(step.fn(*values, **options))
 
     return call
 
 
-def _name(step: Task[..., Any], values: list[Any], options: dict[str, Any]) -> str:
+def name_of_run(step: Task[..., Any], values: list[Any], options: dict[str, Any]) -> str:
     """What Prefect would call the run of a step."""
     if not isinstance(step.task_run_name, str):
         return step.name

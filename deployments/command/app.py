@@ -80,6 +80,22 @@ def run(
 
 
 @app.command()
+def plan(
+    name: Annotated[str, typer.Argument(help="A deployment of deployments/prefect.yaml.")] = "",
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="One field, e.g. train.epochs=3.")
+    ] = None,
+    params: Annotated[Path | None, typer.Option(help="Fields from a YAML or JSON file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what `ingot run` would do now: which steps are known, which would run and why, and what that takes."""
+    from deployments.command.planning import plan_and_show
+    from deployments.command.recipe import compose
+
+    plan_and_show(compose(name, params, assignments or []), as_json=as_json)
+
+
+@app.command()
 def compress(
     model: Annotated[Path, typer.Argument(help="An .onnx, .safetensors, .keras, TorchScript or .pt2 file.")],
     *,

@@ -6,7 +6,7 @@ are deleted by age with other garbage; then a step is simply done again.
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ValidationError
 
@@ -45,6 +45,12 @@ def latest_result(store: Store, model: str, name: str) -> Result | None:
     """What a step of a model came to last."""
     found = store.read(_latest(model, name))
     return find_result(store, found.content.decode()) if found else None
+
+
+def latest_names(store: Store, model: str) -> list[str]:
+    """The steps of a model that were ever noted, the oldest result first."""
+    found = sorted(store.objects(f"{LATEST}/{model}/"), key=lambda each: each.modified)
+    return [unquote(each.key.rpartition("/")[2]) for each in found]
 
 
 def stands(store: Store, value: Any) -> bool:
