@@ -23,6 +23,7 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     from tasks.stores.datasets import opened
     from tasks.stores.failpoints import failpoint
     from tasks.stores.journal import Journal
+    from tasks.stores.ledger import keep_ledger, rows_of, total
     from tasks.stores.openssf import countersigned
     from tasks.stores.rebuild import restore_lost, tags_of
     from tasks.stores.s3 import Store
@@ -60,5 +61,8 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     )
     committed = tag_committed(journal, entry)  # of an earlier try or another publisher perhaps
     failpoint("publish.after_tags")
+    rows = rows_of(store, run.model_name, verdict)
+    keep_ledger(store, run.model_name, key, rows)
+    tracking.log_metrics(run.mlflow_run_id, {f"cost/{name}": value for name, value in total(rows)})
     tracking.set_tags(run.mlflow_run_id, {"status": "published", "manifest.uri": committed})
     return describe(journal, entry, run).model_copy(update={"candidates": verdict.measurements})

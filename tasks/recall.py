@@ -71,7 +71,7 @@ def remembered(body: Callable[..., Value], *, step: str, run_name: str | None, r
         with metered() as meter:
             value = body(**{**given, "run": run.model_copy(update={"step_key": key})})
             cost = meter.read()
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         as_json = adapter(body).dump_python(value, mode="json")
         made = Result(
             step=step, name=name, parts=parts, value=as_json, cost=cost, mlflow_run_id=run.mlflow_run_id, time=now

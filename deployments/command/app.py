@@ -193,6 +193,18 @@ def journal(name: Annotated[str, typer.Argument(help="A model.")], as_json: Json
 
 
 @app.command()
+def ledger(
+    name: Annotated[str, typer.Argument(help="A model.")],
+    version: Annotated[str, typer.Argument(help="A published version; none shows the total of each.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Show what published versions took to make: seconds, CPU, peak memory, bytes moved, step by step."""
+    from deployments.command.ledger import ledger_and_show
+
+    ledger_and_show(name, version, as_json=as_json)
+
+
+@app.command()
 def promote(
     name: Annotated[str, typer.Argument(help="A model.")],
     version: Annotated[str, typer.Argument(help="A published version.")],

@@ -34,3 +34,13 @@ class Result(Record):
     """Of the retraining that did the work."""
     time: str
     """When it was done; ISO 8601, UTC."""
+
+
+class LedgerRow(Record):
+    """What one step of a published version took."""
+
+    step: str
+    name: str
+    cost: Cost
+    time: str
+    """When it was done; ISO 8601, UTC."""
