@@ -49,6 +49,37 @@ def test_an_unchanged_recipe_does_no_work_and_makes_no_version(first, stack):
     assert len(stack.mlflow().search_model_versions("name='digits'")) == 1
 
 
+def test_what_would_run_is_told_before_it_runs_and_what_it_took_afterwards(first, stack):
+    unchanged = json.loads(stack.ingot("plan", "digits", *QUICK, "--json").stdout)
+    assert unchanged["version"] == first["version"] and unchanged["seconds"] == 0
+    changed = json.loads(stack.ingot("plan", "digits", *QUICK, "--set", "train.l2=0.5", "--json").stdout)
+    (runs,) = [step for step in changed["steps"] if step["state"] == "runs"]
+    assert runs["name"] == "train" and runs["changed"] == ["config.l2: 0.0 -> 0.5"]
+    ledger = json.loads(stack.ingot("ledger", "digits", first["version"], "--json").stdout)
+    steps = {row["name"]: row["cost"] for row in ledger["rows"]}
+    assert {"ingest", "train", "export dense", "evaluate"} <= set(steps)
+    assert steps["train"]["cpu_seconds"] > 0 and steps["train"]["sent_bytes"] > 1000
+    assert changed["seconds"] == pytest.approx(
+        sum(s["cost"]["seconds"] for s in changed["steps"] if s != changed["steps"][0])
+    )
+    assert "known" in stack.ingot("ledger", "digits", "77").stderr
+
+
+def test_a_run_that_repeats_nothing_reads_like_the_one_that_did(first, stack):
+    """Another budget: all steps up to evaluation are known, and MLflow shows the curves all the same."""
+    other = stack.run("digits", *QUICK, "--set", "evaluate.max_drop=1.5")
+    assert other["status"] == "published" and other["manifest_sha256"] != first["manifest_sha256"]
+    mlflow = stack.mlflow()
+    for name in ("train/loss", "channels-50/loss"):
+        curves = [
+            [(point.step, point.value) for point in mlflow.get_metric_history(run["mlflow_run_id"], name)]
+            for run in (first, other)
+        ]
+        assert curves[0] == curves[1] and curves[0]
+    tags = mlflow.get_run(other["mlflow_run_id"]).data.tags
+    assert tags["cached.train"] == first["mlflow_run_id"]
+
+
 def test_the_same_data_from_s3_are_the_same_data(first, stack):
     stack.journal("digits").store.create("incoming/rows.parquet", Path("data/digits.parquet").read_bytes())
     source = f"ingest.source=s3://{stack.addresses.bucket}/incoming/rows.parquet"
@@ -64,7 +95,9 @@ def test_another_seed_makes_another_version_but_no_champion_by_luck(first, stack
 
 
 def test_the_same_recipe_gives_the_same_file_under_another_name(first, stack):
-    twin = stack.run("digits", *QUICK, "--set", "model_name=digits-twin")
+    again = {"INGOT_RECALL": "0"}
+    twin = stack.run("digits", *QUICK, "--set", "model_name=digits-twin", environment=again)
+    assert twin["seconds"]["train"] > 0.5
     graphs = [
         stack.journal(run["model"]).get_manifest(run["manifest_sha256"]).files[0].artifact.sha256
         for run in (first, twin)

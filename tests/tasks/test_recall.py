@@ -101,6 +101,18 @@ def test_a_damaged_result_does_not_count_and_is_replaced(run, content):
     assert step.done == 2 and find_result(store, step.key) is not None
 
 
+def test_all_is_done_again_if_somebody_says_so_and_kept_over_what_was_there(run, monkeypatch):
+    step, store = Counting(), Store.from_environment(run.bucket)
+    step.call(TrainConfig(), run)
+    first = find_result(store, step.key)
+    monkeypatch.setenv("INGOT_RECALL", "0")
+    step.call(TrainConfig(), run)
+    assert step.done == 2 and find_result(store, step.key).time > first.time
+    monkeypatch.delenv("INGOT_RECALL")
+    step.call(TrainConfig(), run)
+    assert step.done == 2
+
+
 def test_a_step_that_fails_is_not_remembered(run):
     done = []
 
