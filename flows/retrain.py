@@ -11,6 +11,7 @@ from tasks.contracts.artifacts import ModelVersion
 from tasks.contracts.config import RetrainConfig
 from tasks.convert import convert
 from tasks.evaluate import evaluate
+from tasks.explain import explain
 from tasks.ingest import ingest
 from tasks.promote import promote
 from tasks.publish import publish
@@ -40,6 +41,7 @@ def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
         dense = settled(train.submit(dataset, config.train, run))
         found = search(dense, dataset, config, run)
         verdict = settled(evaluate.submit(found.findings, dataset, config.evaluate, run, wait_for=found.candidates))
+        explanation = settled(explain.submit(verdict, dataset, run))
         formats = settled(convert.submit(verdict, dataset, config.export, run))
-        challenger = settled(publish.submit(verdict, formats, dataset, run))
+        challenger = settled(publish.submit(verdict, formats, explanation, dataset, run))
         return promote.submit(challenger, dataset, config.promote, run).result()

@@ -4,13 +4,15 @@ import getpass
 import tempfile
 from pathlib import Path
 
-from tasks.contracts.artifacts import Dataset, ExtraFormat, ModelVersion, Run, Verdict
+from tasks.contracts.artifacts import Dataset, Explanation, ExtraFormat, ModelVersion, Run, Verdict
 from tasks.contracts.manifest import File
 from tasks.step import step
 
 
 @step(name="publish")
-def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset, run: Run) -> ModelVersion:
+def publish(
+    verdict: Verdict, formats: tuple[ExtraFormat, ...], explanation: Explanation, dataset: Dataset, run: Run
+) -> ModelVersion:
     """Commit the winner, in all its formats, as a version; a second call with the same key finds the first one's.
 
     A winner that fails its gate is rejected: nothing is written.
@@ -18,6 +20,7 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     from tasks.exporters.card import model_card
     from tasks.exporters.golden import golden_batch
     from tasks.exporters.statement import manifest_of
+    from tasks.exporters.ui_links import show_version
     from tasks.runtime.vetting import vet_graph
     from tasks.stores import registry, tracking
     from tasks.stores.datasets import opened
@@ -37,7 +40,7 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder, opened(store, dataset) as data:
         model = store.fetch(verdict.winner.file, Path(folder) / "model.onnx")
         vet_graph(model)  # what serving would refuse is refused here already
-        card = model_card(run.model_name, verdict, data.manifest, dataset.uri, formats)
+        card = model_card(run.model_name, verdict, data.manifest, dataset.uri, formats, explanation)
         golden = golden_batch(model, data.rows("validation").inputs)
         source = tracking.log_onnx_model(run.mlflow_run_id, model, verdict.signature, golden.inputs)
         failpoint("publish.after_logged_model")
@@ -61,4 +64,6 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     committed = tag_committed(journal, entry)  # of an earlier try or another publisher perhaps
     failpoint("publish.after_tags")
     tracking.set_tags(run.mlflow_run_id, {"status": "published", "manifest.uri": committed})
-    return describe(journal, entry, run).model_copy(update={"candidates": verdict.measurements})
+    made_version = describe(journal, entry, run).model_copy(update={"candidates": verdict.measurements})
+    show_version(made_version, card, tracking.run_url(run.mlflow_run_id))
+    return made_version

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import reduce
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,6 +19,11 @@ def to_both(one: Callable[[Epoch], None], other: Callable[[Epoch], None]) -> Cal
         other(epoch)
 
     return report
+
+
+def to_all(*listeners: Callable[[Epoch], None]) -> Callable[[Epoch], None]:
+    """The same for any number of listeners."""
+    return reduce(to_both, listeners)
 
 
 def after(epochs: int, report: Callable[[Epoch], None]) -> Callable[[Epoch], None]:
