@@ -5,6 +5,7 @@ from typing import Any
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.run_name import run_name
 from flows.search import search
 from flows.tracked_run import tracked_run
 from tasks.contracts.artifacts import ModelVersion
@@ -25,7 +26,7 @@ ONE_AT_A_TIME: Any = ThreadPoolTaskRunner(max_workers=1)
 
 @flow(
     name="retrain",
-    flow_run_name="retrain-{config.model_name}-seed-{config.seed}",
+    flow_run_name=run_name,
     task_runner=ONE_AT_A_TIME,
 )
 def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:

@@ -51,14 +51,14 @@ def train(dataset: Dataset, config: TrainConfig, run: Run) -> Network:
 
 def _trained(data: "OpenDataset", recipe: "Recipe", dataset: Dataset, run: Run) -> "tuple[nn.Module, float]":
     from tasks.exporters import plots
+    from tasks.exporters.watching import watched
     from tasks.models import zoo
     from tasks.stores import tracking
     from tasks.trainers import launch
     from tasks.trainers.loop import Arrays
-    from tasks.trainers.progress import epoch_bar, to_both
 
     module, epochs = zoo.build(recipe.architecture, seed=run.seed), recipe.config.epochs
-    with tracking.EpochLog(run.mlflow_run_id, prefix="train") as log, epoch_bar("train", epochs) as bar:
+    with watched(run, "train", epochs) as report:
         fit = launch.run(
             module,
             Arrays(*data.arrays("train")),
@@ -66,7 +66,7 @@ def _trained(data: "OpenDataset", recipe: "Recipe", dataset: Dataset, run: Run) 
             recipe=recipe,
             seed=run.seed,
             checkpoint=launch.checkpoint_folder(dataset.sha256, recipe, run.seed),
-            report=to_both(log, bar),
+            report=report,
         )
     curve = plots.learning_curve([e.train_loss for e in fit.epochs], [e.validation_loss for e in fit.epochs])
     tracking.log_figure(run.mlflow_run_id, curve, "plots/learning_curve.png")

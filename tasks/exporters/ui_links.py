@@ -5,27 +5,24 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
-from prefect.context import TaskRunContext
 
 from tasks.contracts.artifacts import ModelVersion
-from tasks.exporters.ui_report import key_of
+from tasks.exporters.ui_report import key_of, leave
 
 SERVING_PORT = "8080"
 
 
 def show_version(version: ModelVersion, card: str, run_url: str) -> None:
     """Leave the card and the links of a version that was published; nothing where no task run is under way."""
-    if TaskRunContext.get() is None:
-        return
     key, title = key_of(version.model), f"{version.model} version {version.version}"
-    create_markdown_artifact(key=f"{key}-card", markdown=card, description=f"Model card of {title}")
+    leave(create_markdown_artifact, key=f"{key}-card", markdown=card, description=f"Model card of {title}")
     places = links(version, run_url, os.environ)
     for what, url in places.items():
         if url.startswith(("http://", "https://")):
-            create_link_artifact(key=f"{key}-{what}", link=url, link_text=f"{title}: {what}")
-    lines = [f"* **{what}**: {f'[{url}]({url})' if '://' in url and url[0] == 'h' else f'`{url}`'}"
-             for what, url in places.items() if url]  # fmt: skip
-    create_markdown_artifact(key=f"{key}-links", markdown="\n".join([f"# {title}", "", *lines]), description=title)
+            leave(create_link_artifact, key=f"{key}-{what}", link=url, link_text=f"{title}: {what}")
+    lines = [f"* **{what}**: {_shown(url)}" for what, url in places.items() if url]
+    page = "\n".join([f"# {title}", "", *lines])
+    leave(create_markdown_artifact, key=f"{key}-links", markdown=page, description=title)
 
 
 def links(version: ModelVersion, run_url: str, environment: Mapping[str, str]) -> dict[str, str]:
@@ -45,3 +42,7 @@ def links(version: ModelVersion, run_url: str, environment: Mapping[str, str]) -
         "manifest": version.manifest_uri,
         "server": f"{server}/v2/models/{quote(version.model)}",
     }
+
+
+def _shown(url: str) -> str:
+    return f"[{url}]({url})" if url.startswith(("http://", "https://")) else f"`{url}`"

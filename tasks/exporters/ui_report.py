@@ -6,13 +6,28 @@ The latest artifact of a key is the model's latest; those of a run stand on the 
 import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
+import httpx
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import TaskRunContext
+from prefect.exceptions import PrefectException
 
 from tasks.contracts.artifacts import Explanation, ExtraFormat, Measurement, Run, Verdict
 from tasks.exporters.card import dropped_list, formats_table, influence_table, ledger_table
+
+
+def leave(create: Callable[..., object], **fields: object) -> None:
+    """Leave an artifact, where a task run is under way; a Prefect server that does not take it stops nothing.
+
+    Args:
+        create: One of Prefect's `create_..._artifact`.
+        fields: Of it.
+    """
+    if TaskRunContext.get() is not None:
+        with suppress(httpx.HTTPError, PrefectException):
+            create(**fields)
 
 
 def show(run: Run, verdict: Verdict) -> None:
@@ -22,25 +37,23 @@ def show(run: Run, verdict: Verdict) -> None:
     key = key_of(run.model_name)
     winner = verdict.winner.name
     rows = [_row(m, winner=m.name == winner) for m in verdict.measurements]
-    create_table_artifact(key=f"{key}-candidates", table=rows, description=verdict.reason)
-    create_markdown_artifact(key=f"{key}-pareto", markdown=_plot(verdict), description=verdict.reason)
+    leave(create_table_artifact, key=f"{key}-candidates", table=rows, description=verdict.reason)
+    leave(create_markdown_artifact, key=f"{key}-pareto", markdown=_plot(verdict), description=verdict.reason)
     lines = [f"# Parity of {winner}", "", *ledger_table(verdict.winning)]
     if verdict.dropped:
         lines += ["", "# Given up on the way", "", *dropped_list(verdict)]
-    create_markdown_artifact(key=f"{key}-parity", markdown="\n".join(lines), description=f"Winner: {winner}")
+    leave(create_markdown_artifact, key=f"{key}-parity", markdown="\n".join(lines), description=f"Winner: {winner}")
 
 
 def show_formats(run: Run, formats: Sequence[ExtraFormat]) -> None:
     """What conversion made; nothing where no task run is under way."""
-    if TaskRunContext.get() is not None:
-        create_markdown_artifact(key=f"{key_of(run.model_name)}-formats", markdown="\n".join(formats_table(formats)))
+    leave(create_markdown_artifact, key=f"{key_of(run.model_name)}-formats", markdown="\n".join(formats_table(formats)))
 
 
 def show_explanation(run: Run, explanation: Explanation) -> None:
     """What drives the answers; nothing where no task run is under way."""
-    if TaskRunContext.get() is not None:
-        markdown = "\n".join(["# What drives the answers", "", *influence_table(explanation)])
-        create_markdown_artifact(key=f"{key_of(run.model_name)}-importance", markdown=markdown)
+    markdown = "\n".join(["# What drives the answers", "", *influence_table(explanation)])
+    leave(create_markdown_artifact, key=f"{key_of(run.model_name)}-importance", markdown=markdown)
 
 
 def key_of(model: str) -> str:

@@ -56,9 +56,7 @@ def test_it_agrees_with_scikit_learn_on_classes():
 
 def test_the_same_seed_gives_the_same_figures_and_the_mean_lies_in_its_interval():
     rows = table()
-    twice = [
-        permutation(values([1, 2, 0]), {"features": rows}, rows @ [1, 2, 0], (), PARTS, seed=3) for _ in range(2)
-    ]
+    twice = [permutation(values([1, 2, 0]), {"features": rows}, rows @ [1, 2, 0], (), PARTS, seed=3) for _ in range(2)]
     assert twice[0] == twice[1]
     assert all(each.low <= each.mean <= each.high and each.count == 5 for each in twice[0])
     assert twice[0][-1].mean == 0
