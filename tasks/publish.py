@@ -63,6 +63,8 @@ def publish(
     )
     committed = tag_committed(journal, entry)  # of an earlier try or another publisher perhaps
     failpoint("publish.after_tags")
+    tracking.describe_run(run.mlflow_run_id, card)
+    registry.describe_model(run.model_name, card)
     tracking.set_tags(run.mlflow_run_id, {"status": "published", "manifest.uri": committed})
     made_version = describe(journal, entry, run).model_copy(update={"candidates": verdict.measurements})
     show_version(made_version, card, tracking.run_url(run.mlflow_run_id))

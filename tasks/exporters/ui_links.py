@@ -19,7 +19,7 @@ def show_version(version: ModelVersion, card: str, run_url: str) -> None:
     places = links(version, run_url, os.environ)
     for what, url in places.items():
         if url.startswith(("http://", "https://")):
-            leave(create_link_artifact, key=f"{key}-{what}", link=url, link_text=f"{title}: {what}")
+            leave(create_link_artifact, key=f"{key}-{what}", link=url, link_text=f"{title}: {what}", description=title)
     lines = [f"* **{what}**: {_shown(url)}" for what, url in places.items() if url]
     page = "\n".join([f"# {title}", "", *lines])
     leave(create_markdown_artifact, key=f"{key}-links", markdown=page, description=title)
