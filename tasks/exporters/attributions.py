@@ -5,6 +5,7 @@ is attributed is the logit of the class that the network answers, against a blac
 attributions of a row sum to the difference of both logits.
 """
 
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ from tasks.datasets.nodes import FIRST_WORD
 
 STEPS = 32
 ROWS_AT_ONCE = 32
+MOST_SECONDS = 20.0
+"""No further rows are begun after so long: the answer then has fewer rows than were given."""
 Answer = Callable[[Tensor], Tensor]
 """Rows (N, ...) to one number each (N,)."""
 
@@ -92,11 +95,14 @@ def _of_vectors(answer: Answer, tokens: Tensor, embedding: nn.Embedding) -> Tens
 def _attributed(
     module: nn.Module, rows: Tensor, attribute: Callable[[Answer, Tensor], Tensor]
 ) -> tuple[np.ndarray, np.ndarray]:
-    was_training = module.training
+    was_training, started = module.training, time.monotonic()
     module.eval()
-    found, classes = [], []
+    found: list[np.ndarray] = []
+    classes: list[np.ndarray] = []
     try:
         for part in rows.split(ROWS_AT_ONCE):
+            if found and time.monotonic() - started >= MOST_SECONDS:
+                break
             with torch.no_grad():
                 logits = module(part)
             chosen = logits.argmax(1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()

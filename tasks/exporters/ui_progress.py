@@ -20,8 +20,8 @@ from tasks.exporters.ui_report import key_of
 from tasks.trainers.loop import Epoch
 
 EVERY_SECONDS = 3.0
-PATIENCE_SECONDS = 2.0
-"""How long the end of a training waits for the last change."""
+PATIENCE_SECONDS = 0.5
+"""How long the end of a training waits for the last change, which goes on behind it."""
 
 
 @contextmanager
