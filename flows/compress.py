@@ -10,6 +10,7 @@ from tasks.contracts.artifacts import Run, Verdict
 from tasks.contracts.config import RetrainConfig
 from tasks.convert import convert
 from tasks.evaluate import evaluate
+from tasks.explain import explain
 from tasks.ingest import ingest
 from tasks.stores.provenance import code_digest, config_digest
 from tasks.stores.s3 import Store
@@ -42,6 +43,15 @@ def compress(config: RetrainConfig, to: Path, report: Callable[[str], None] = la
         dataset = call(ingest, config.ingest, run).result()
         found = search(call(train, dataset, config.train, run), dataset, config, run, call)
         verdict = call(evaluate, found.findings, dataset, config.evaluate, run).result()
+        explanation = call(explain, verdict, dataset, run).result()
         formats = call(convert, verdict, dataset, config.export, run).result()
-        write_folder(to, Store.from_environment(run.bucket), verdict, formats=formats, dataset=dataset, run=run)
+        write_folder(
+            to,
+            Store.from_environment(run.bucket),
+            verdict,
+            formats=formats,
+            explanation=explanation,
+            dataset=dataset,
+            run=run,
+        )
     return verdict

@@ -6,12 +6,14 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.plan import announce
+from flows.run_name import run_name
 from flows.search import search
 from flows.tracked_run import tracked_run
 from tasks.contracts.artifacts import ModelVersion
 from tasks.contracts.config import RetrainConfig
 from tasks.convert import convert
 from tasks.evaluate import evaluate
+from tasks.explain import explain
 from tasks.ingest import ingest
 from tasks.promote import promote
 from tasks.publish import publish
@@ -25,7 +27,7 @@ ONE_AT_A_TIME: Any = ThreadPoolTaskRunner(max_workers=1)
 
 @flow(
     name="retrain",
-    flow_run_name="retrain-{config.model_name}-seed-{config.seed}",
+    flow_run_name=run_name,
     task_runner=ONE_AT_A_TIME,
 )
 def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
@@ -42,6 +44,7 @@ def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
         dense = settled(train.submit(dataset, config.train, run))
         found = search(dense, dataset, config, run)
         verdict = settled(evaluate.submit(found.findings, dataset, config.evaluate, run, wait_for=found.candidates))
+        explanation = settled(explain.submit(verdict, dataset, run))
         formats = settled(convert.submit(verdict, dataset, config.export, run))
-        challenger = settled(publish.submit(verdict, formats, dataset, run))
+        challenger = settled(publish.submit(verdict, formats, explanation, dataset, run))
         return promote.submit(challenger, dataset, config.promote, run).result()

@@ -29,14 +29,14 @@ def finetune(
 
     from tasks.compressors import dropout
     from tasks.compressors.gradual import Sparsity
+    from tasks.exporters.watching import watched
     from tasks.stores.checkpoints import Checkpoints
     from tasks.stores.datasets import opened
     from tasks.stores.networks import get_network, get_with_history, put_network
     from tasks.stores.s3 import Store
-    from tasks.stores.tracking import EpochLog
     from tasks.trainers import launch
     from tasks.trainers.loop import Arrays
-    from tasks.trainers.progress import after, epoch_bar, to_all
+    from tasks.trainers.progress import to_all
 
     store = Store.from_environment(run.bucket, run.prefix)
     module, history = get_with_history(store, network)
@@ -45,11 +45,7 @@ def finetune(
         recipe = launch.recipe(data.manifest.schema_, data.manifest.encoding, gentler)
         eased = dropout.ease(module, network.architecture, network.parameters / dense.parameters)
         recipe = replace(recipe, architecture=eased, loss=network.loss)
-        with (
-            EpochLog(run.mlflow_run_id, prefix=network.name) as log,
-            epoch_bar(network.name, epochs) as bar,
-            Checkpoints(store, run.step_key) as saves,
-        ):
+        with watched(run, network.name, epochs, network.epochs) as report, Checkpoints(store, run.step_key) as saves:
             fit = launch.run(
                 module,
                 Arrays(*data.arrays("train")),
@@ -60,7 +56,7 @@ def finetune(
                 epochs=epochs,
                 teacher=get_network(store, dense) if config.distill else None,
                 sparsity=Sparsity(),
-                report=to_all(after(network.epochs, log), bar, saves),
+                report=to_all(report, saves),
                 checkpoint=saves.folder,
             )
     return put_network(

@@ -30,14 +30,14 @@ def prune(
     from tasks.compressors import dropout, magnitude
     from tasks.compressors.gradual import Sparsity
     from tasks.compressors.structure import structure
+    from tasks.exporters.watching import watched
     from tasks.stores.checkpoints import Checkpoints
     from tasks.stores.datasets import opened
     from tasks.stores.networks import get_network, put_network
     from tasks.stores.s3 import Store
-    from tasks.stores.tracking import EpochLog
     from tasks.trainers import launch
     from tasks.trainers.loop import Arrays
-    from tasks.trainers.progress import epoch_bar, to_all
+    from tasks.trainers.progress import to_all
 
     store = Store.from_environment(run.bucket, run.prefix)
     is_student = bool(plan.hidden_sizes)
@@ -59,11 +59,7 @@ def prune(
         recipe = replace(
             recipe, architecture=dropout.ease(module, architecture, 1.0 if is_student else left), loss=dense.loss
         )
-        with (
-            EpochLog(run.mlflow_run_id, prefix=plan.name) as log,
-            epoch_bar(plan.name, epochs) as bar,
-            Checkpoints(store, run.step_key) as saves,
-        ):
+        with watched(run, plan.name, epochs) as report, Checkpoints(store, run.step_key) as saves:
             fit = launch.run(
                 module,
                 Arrays(*data.arrays("train")),
@@ -74,7 +70,7 @@ def prune(
                 epochs=epochs,
                 teacher=teacher if config.distill or is_student else None,
                 sparsity=Sparsity(plan.sparsity) if plan.sparsity else None,
-                report=to_all(log, bar, saves),
+                report=to_all(report, saves),
                 checkpoint=saves.folder,
             )
     return put_network(

@@ -4,13 +4,15 @@ import getpass
 import tempfile
 from pathlib import Path
 
-from tasks.contracts.artifacts import Dataset, ExtraFormat, ModelVersion, Run, Verdict
+from tasks.contracts.artifacts import Dataset, Explanation, ExtraFormat, ModelVersion, Run, Verdict
 from tasks.contracts.manifest import File
 from tasks.step import step
 
 
 @step(name="publish")
-def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset, run: Run) -> ModelVersion:
+def publish(
+    verdict: Verdict, formats: tuple[ExtraFormat, ...], explanation: Explanation, dataset: Dataset, run: Run
+) -> ModelVersion:
     """Commit the winner, in all its formats, as a version; a second call with the same key finds the first one's.
 
     A winner that fails its gate is rejected: nothing is written.
@@ -18,12 +20,13 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     from tasks.exporters.card import model_card
     from tasks.exporters.golden import golden_batch
     from tasks.exporters.statement import manifest_of
+    from tasks.exporters.ui_links import show_version
     from tasks.runtime.vetting import vet_graph
     from tasks.stores import registry, tracking
     from tasks.stores.datasets import opened
     from tasks.stores.failpoints import failpoint
     from tasks.stores.journal import Journal
-    from tasks.stores.ledger import keep_ledger, rows_of, total
+    from tasks.stores.ledger import enter
     from tasks.stores.openssf import countersigned
     from tasks.stores.rebuild import restore_lost, tags_of
     from tasks.stores.s3 import Store
@@ -38,15 +41,14 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder, opened(store, dataset) as data:
         model = store.fetch(verdict.winner.file, Path(folder) / "model.onnx")
         vet_graph(model)  # what serving would refuse is refused here already
-        card = model_card(run.model_name, verdict, data.manifest, dataset.uri, formats)
+        card = model_card(run.model_name, verdict, data.manifest, dataset.uri, formats, explanation)
         golden = golden_batch(model, data.rows("validation").inputs)
         source = tracking.log_onnx_model(run.mlflow_run_id, model, verdict.signature, golden.inputs)
         failpoint("publish.after_logged_model")
         graph = File(path="model.onnx", artifact=store.put_file(model))
         failpoint("publish.after_graph")
         readme = File(path="README.md", artifact=store.put_bytes(card.encode()))
-    others = (File(path=path, artifact=file) for each in formats for path, file in each.files.items())
-    files = countersigned(store, run.model_name, (graph, readme, *others))
+    files = countersigned(store, run.model_name, (graph, readme, *_files_of(formats)))
     failpoint("publish.after_blobs")
     made = manifest_of(verdict, dataset, run, key, files=files, golden=golden)
     uri, digest = journal.put_manifest(made)
@@ -59,10 +61,17 @@ def publish(verdict: Verdict, formats: tuple[ExtraFormat, ...], dataset: Dataset
     entry = journal.append(
         action="publish", version=version, manifest=digest, run_key=key, actor=getpass.getuser(), reason=verdict.reason
     )
-    committed = tag_committed(journal, entry)  # of an earlier try or another publisher perhaps
+    committed = {"manifest.uri": tag_committed(journal, entry)}  # of an earlier try or another publisher perhaps
     failpoint("publish.after_tags")
-    rows = rows_of(store, run.model_name, verdict)
-    keep_ledger(store, run.model_name, key, rows)
-    tracking.log_metrics(run.mlflow_run_id, {f"cost/{name}": value for name, value in total(rows)})
-    tracking.set_tags(run.mlflow_run_id, {"status": "published", "manifest.uri": committed})
-    return describe(journal, entry, run).model_copy(update={"candidates": verdict.measurements})
+    spent = enter(store, run.model_name, key, verdict)
+    tracking.describe_run(run.mlflow_run_id, card)
+    tracking.log_metrics(run.mlflow_run_id, {f"cost/{name}": value for name, value in spent})
+    registry.describe_model(run.model_name, card)
+    tracking.set_tags(run.mlflow_run_id, {"status": "published"} | committed)
+    published = describe(journal, entry, run).model_copy(update={"candidates": verdict.measurements})
+    show_version(published, card, tracking.run_url(run.mlflow_run_id))
+    return published
+
+
+def _files_of(formats: tuple[ExtraFormat, ...]) -> list[File]:
+    return [File(path=path, artifact=file) for each in formats for path, file in each.files.items()]

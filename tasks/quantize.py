@@ -37,15 +37,14 @@ def quantize(
     """
     from tasks.compressors import quantizer, sensitivity
     from tasks.exporters.onnx_graph import assemble
+    from tasks.exporters.watching import watched
     from tasks.runtime import scoring
     from tasks.runtime.session import load
     from tasks.runtime.slices import run_in_slices
     from tasks.stores.datasets import opened
     from tasks.stores.networks import get_network
     from tasks.stores.s3 import Store
-    from tasks.stores.tracking import EpochLog
     from tasks.trainers import quantization_aware
-    from tasks.trainers.progress import epoch_bar, to_all
 
     store = Store.from_environment(run.bucket, run.prefix)
     network, kept_float = onnx.load_from_string(store.get_bytes(graph.file)), tuple[str, ...]()
@@ -59,7 +58,7 @@ def quantize(
             mixed = sensitivity.mixed(network, ranged, checked, graph.network.loss)
             quantized, kept_float = mixed.network, mixed.kept_float
         elif scheme == "qat":
-            with EpochLog(run.mlflow_run_id, prefix=name) as log, epoch_bar(name, prune.finetune_epochs) as bar:
+            with watched(run, name, prune.finetune_epochs) as report:
                 trained = quantization_aware.trained_graph(
                     get_network(store, graph.network),
                     data,
@@ -67,7 +66,7 @@ def quantize(
                     opset=max(each.version for each in network.opset_import if not each.domain),
                     seed=run.seed,
                     epochs=prune.finetune_epochs,
-                    report=to_all(log, bar),
+                    report=report,
                 )
             quantized = quantizer.quantize(trained, "static", calibration)
         else:

@@ -52,19 +52,16 @@ def train(dataset: Dataset, config: TrainConfig, run: Run) -> Network:
 
 def _trained(data: "OpenDataset", recipe: "Recipe", run: Run) -> "tuple[nn.Module, float]":
     from tasks.exporters import plots
+    from tasks.exporters.watching import watched
     from tasks.models import zoo
     from tasks.stores import tracking
     from tasks.stores.checkpoints import Checkpoints
     from tasks.trainers import launch
     from tasks.trainers.loop import Arrays
-    from tasks.trainers.progress import epoch_bar, to_all
+    from tasks.trainers.progress import to_all
 
     module, epochs = zoo.build(recipe.architecture, seed=run.seed), recipe.config.epochs
-    with (
-        tracking.EpochLog(run.mlflow_run_id, prefix="train") as log,
-        epoch_bar("train", epochs) as bar,
-        Checkpoints(data.store, run.step_key) as saves,
-    ):
+    with watched(run, "train", epochs) as report, Checkpoints(data.store, run.step_key) as saves:
         fit = launch.run(
             module,
             Arrays(*data.arrays("train")),
@@ -72,7 +69,7 @@ def _trained(data: "OpenDataset", recipe: "Recipe", run: Run) -> "tuple[nn.Modul
             recipe=recipe,
             seed=run.seed,
             checkpoint=saves.folder,
-            report=to_all(log, bar, saves),
+            report=to_all(report, saves),
         )
     curve = plots.learning_curve([e.train_loss for e in fit.epochs], [e.validation_loss for e in fit.epochs])
     tracking.log_figure(run.mlflow_run_id, curve, "plots/learning_curve.png")

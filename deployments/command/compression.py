@@ -84,7 +84,7 @@ def show(verdict: Verdict, folder: Path, config: RetrainConfig) -> None:
     console = outcome.wide_console()
     winner = verdict.winner.name if verdict.gate.passed else ""
     title = f"candidates of {config.model_name}"
-    console.print(outcome.candidates_table(verdict.measurements, title, winner, verdict.metric_name))
+    console.print(outcome.candidates_table(verdict.measurements, title, winner, verdict.metric_name, console.width))
     for candidate in verdict.measurements:
         for limit in candidate.broken_limits:
             console.print(f"outside {candidate.name}: {limit}", style="dim", markup=False, soft_wrap=True)

@@ -17,6 +17,10 @@ from tasks.contracts.manifest import Manifest
 
 CANDIDATE_FIELDS = ("name", "metric", "size_bytes", "compressed_bytes", "p50_ms", "p95_ms", "parity", "within_budget")
 
+WIDE = 104
+"""Columns of a terminal that a whole row needs."""
+LESS_WANTED = ("compressed", "p50 ms", "parity")
+
 
 def wide_console() -> Console:
     """Standard output; what is not a terminal has room for a whole row."""
@@ -36,17 +40,25 @@ def candidate_objects(candidates: Sequence[Measurement]) -> list[dict[str, Any]]
     return [{name: row[name] for name in CANDIDATE_FIELDS} for row in rows]
 
 
-def candidates_table(candidates: Sequence[Measurement], title: str, winner: str, metric_name: str) -> Table:
-    """One row a candidate; the winner is marked by `*`, the others on the Pareto front by `o`."""
+def candidates_table(
+    candidates: Sequence[Measurement], title: str, winner: str, metric_name: str, width: int = WIDE
+) -> Table:
+    """One row a candidate; the winner is marked by `*`, the others on the Pareto front by `o`.
+
+    A terminal narrower than `WIDE` gets the columns that decide; all stand in `--json`, the card and both UIs.
+    """
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("", "candidate"):
         table.add_column(heading, no_wrap=True)
-    for heading in (metric_name, "size", "compressed", "p50 ms", "p95 ms", "parity", "in budget"):
+    headings = (metric_name, "size", "compressed", "p50 ms", "p95 ms", "parity", "in budget")
+    shown = [place for place, heading in enumerate(headings) if width >= WIDE or heading not in LESS_WANTED]
+    for heading in (headings[place] for place in shown):
         table.add_column(heading, justify="right", no_wrap=True)
     for candidate in candidates:
         wins = candidate.name == winner
         mark = "*" if wins else "o" if candidate.on_front else ""
-        table.add_row(mark, *_row(candidate), style="bold green" if wins else "")
+        name, *figures = _row(candidate)
+        table.add_row(mark, name, *(figures[place] for place in shown), style="bold green" if wins else "")
     return table
 
 

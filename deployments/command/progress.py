@@ -14,7 +14,7 @@ from tasks.contracts.errors import IngotError
 END = re.compile(r"Finished in state (?P<state>\w+)\((?P<rest>.*)\)", re.DOTALL)
 CAUSE = re.compile(r"encountered an exception:? (?P<kind>\w+): (?P<sentence>.*?)['\"]?$", re.DOTALL)
 RANDOM_SUFFIX = re.compile(r"-[0-9a-f]{3}$")
-MARKS = {"Completed": "[green]done  [/]", "Cached": "[blue]kept  [/]"}
+MARKS = {"Completed": "[green]done  [/]", "Cached": "[blue]cached[/]"}
 
 
 class Steps:
@@ -34,7 +34,7 @@ class Steps:
         step, took, self._last = run.split(" ")[0], now - self._last, now
         self.seconds[step] = round(self.seconds.get(step, 0.0) + took, 3)
         mark = MARKS.get(found["state"], "[red]failed[/]")
-        self._console.print(f"  {mark} {run:<28} {took:6.1f} s", highlight=False, soft_wrap=True)
+        self._console.print(f"  {mark} {run:<33} {took:6.1f} s", highlight=False, soft_wrap=True)
         if found["state"] not in MARKS:
             self.first_error = self.first_error or _error_in(found["rest"])
 

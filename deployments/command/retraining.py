@@ -104,7 +104,7 @@ def show(version: ModelVersion, config: RetrainConfig, settings: Settings, addre
     if version.candidates:
         metric_name = manifest.metric_name if manifest else "metric"
         title = f"candidates of {version.model}"
-        console.print(outcome.candidates_table(version.candidates, title, version.winner, metric_name))
+        console.print(outcome.candidates_table(version.candidates, title, version.winner, metric_name, console.width))
     console.print(outcome.summary(version), style="bold", markup=False, soft_wrap=True)
     console.print(outcome.addresses(version, addresses.serving_url), markup=False, highlight=False, soft_wrap=True)
     if manifest and version.champion:

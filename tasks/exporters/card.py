@@ -2,16 +2,24 @@
 
 from collections.abc import Sequence
 
-from tasks.contracts.artifacts import DatasetManifest, ExtraFormat, Measurement, Verdict
+from tasks.contracts.artifacts import DatasetManifest, Explanation, ExtraFormat, Influence, Measurement, Verdict
 
 COLUMNS = (
     "candidate", "metric", "95 % interval", "drop", "bytes", "compressed", "p50 ms", "p95 ms", "parity", "front",
     "in budget",
 )  # fmt: skip
 
+MOST_INFLUENCES = 10
+"""Rows of the card; all are in `importance.json`, and MLflow cuts a description after 5,000 characters."""
 
-def model_card(
-    model: str, verdict: Verdict, data: DatasetManifest, dataset_uri: str, formats: Sequence[ExtraFormat] = ()
+
+def model_card(  # noqa: PLR0917 - what is written, in the order it is made
+    model: str,
+    verdict: Verdict,
+    data: DatasetManifest,
+    dataset_uri: str,
+    formats: Sequence[ExtraFormat] = (),
+    explanation: Explanation | None = None,
 ) -> str:
     """The card of the verdict's winner (Mitchell et al. 2019, arXiv 1810.03993, cut to what was measured).
 
@@ -21,6 +29,7 @@ def model_card(
         data: The dataset's manifest.
         dataset_uri: Its address.
         formats: The winner in other formats.
+        explanation: What drives its answers.
     """
     winning = verdict.winning
     schema = data.schema_
@@ -39,6 +48,7 @@ def model_card(
             f"* **Same answers as the torch network**: {winning.parity:.2%} of the validation rows.",
             f"* **Data**: `{dataset_uri}`, {data.rows['train']} training, {data.rows['validation']} validation rows.",
             "",
+            *_section("What drives the answers", influence_table(explanation)),
             f"## Candidates ({verdict.metric_name} on the validation split)",
             "",
             "| " + " | ".join(COLUMNS) + " |",
@@ -63,6 +73,22 @@ def ledger_table(measurement: Measurement) -> list[str]:
         for hop in measurement.hops
     ]
     return ["| hop | alike | largest difference | bound | |", "|---|---|---|---|---|", *rows] if rows else []
+
+
+def influence_table(explanation: Explanation | None) -> list[str]:
+    """The strongest inputs as lines of a table, below what the figures are and above what they leave out."""
+    if explanation is None:
+        return []
+    rows = [_influence(each) for each in (*explanation.influences[:MOST_INFLUENCES], *explanation.together[:3])]
+    head = [f"{explanation.method.capitalize()} on {explanation.rows} validation rows: {explanation.unit}.", ""]
+    table = ["| input | mean | 95 % interval |", "|---|---|---|", *rows, ""] if rows else []
+    return [*(head if rows else []), *table, *([explanation.note] if explanation.note else [])]
+
+
+def _influence(each: Influence) -> str:
+    name = each.name.replace("|", "\\|").replace("`", "'")
+    towards = f" for {each.label}".replace("|", "\\|") if each.label else ""
+    return f"| `{name}`{towards} | {each.mean:.4g} | {each.low:.4g} to {each.high:.4g} |"
 
 
 def dropped_list(verdict: Verdict) -> list[str]:

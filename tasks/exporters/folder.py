@@ -4,7 +4,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from tasks.contracts.artifacts import Dataset, ExtraFormat, Run, Verdict
+from tasks.contracts.artifacts import Dataset, Explanation, ExtraFormat, Run, Verdict
 from tasks.contracts.errors import IngotError
 from tasks.exporters.card import model_card
 from tasks.exporters.plots import pareto as plot
@@ -14,7 +14,14 @@ from tasks.stores.s3 import Store
 
 
 def write_folder(
-    to: Path, store: Store, verdict: Verdict, *, formats: tuple[ExtraFormat, ...], dataset: Dataset, run: Run
+    to: Path,
+    store: Store,
+    verdict: Verdict,
+    *,
+    formats: tuple[ExtraFormat, ...],
+    explanation: Explanation,
+    dataset: Dataset,
+    run: Run,
 ) -> None:
     """Write `model.onnx` (unless it was refused), its other formats, `README.md`, `pareto.json` and `pareto.png`.
 
@@ -23,6 +30,7 @@ def write_folder(
         store: Holds the winner and the data.
         verdict: What was decided.
         formats: The winner in other formats.
+        explanation: What drives its answers.
         dataset: What it was measured on.
         run: Names the model.
 
@@ -30,7 +38,7 @@ def write_folder(
         IngotError: The folder cannot be written.
     """
     with opened(store, dataset) as data:
-        card = model_card(run.model_name, verdict, data.manifest, dataset.uri, formats)
+        card = model_card(run.model_name, verdict, data.manifest, dataset.uri, formats, explanation)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=to.parent, prefix=".ingot-") as place:

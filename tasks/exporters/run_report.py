@@ -28,7 +28,7 @@ def log_verdict(
     """
     parent = run.mlflow_run_id
     for measurement in verdict.measurements:
-        child = tracking.child_run(parent, measurement.name, _params(measurement), {"candidate": measurement.name})
+        child = tracking.child_run(parent, measurement.name, _params(measurement), _tags(verdict, measurement))
         tracking.log_metrics(child, _figures(verdict, measurement))
         tracking.close_run(child)
     for dropped in verdict.dropped:
@@ -46,7 +46,7 @@ def log_verdict(
         tracking.log_figure(parent, plots.confusion_matrix(counts, data.schema_.labels), "plots/confusion.png")
     else:
         tracking.log_figure(parent, plots.residuals(target, answers["value"]), "plots/residuals.png")
-    tracking.log_text(parent, model_card(run.model_name, verdict, data, dataset_uri), "model_card.md")
+    tracking.describe_run(parent, model_card(run.model_name, verdict, data, dataset_uri))
     tracking.log_text(parent, json.dumps(pareto(verdict), indent=1), "pareto.json")
 
 
@@ -66,6 +66,12 @@ def pareto(verdict: Verdict) -> dict[str, Any]:
 def _params(measurement: Measurement) -> dict[str, str]:
     network, scheme = measurement.name.split("/")
     return {"network": network, "scheme": scheme, "within_budget": str(measurement.within_budget).lower()}
+
+
+def _tags(verdict: Verdict, measurement: Measurement) -> dict[str, str]:
+    broken = "; ".join(measurement.broken_limits)
+    note = f"The winner: {verdict.reason}." if measurement.name == verdict.winner.name else broken
+    return {"candidate": measurement.name, "mlflow.note.content": note or "Inside the budget."}
 
 
 def _figures(verdict: Verdict, measurement: Measurement) -> dict[str, float]:

@@ -1,37 +1,77 @@
-"""What a run shows in the Prefect UI: the candidates, the winner's parity, its other formats, as artifacts."""
+"""What a run shows in the Prefect UI: candidates, their plot, the winner's parity, formats and inputs, as artifacts.
 
-from collections.abc import Sequence
+The latest artifact of a key is the model's latest; those of a run stand on the run's own page.
+"""
 
+import base64
+import io
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import httpx
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import TaskRunContext
+from prefect.exceptions import PrefectException
 
-from tasks.contracts.artifacts import ExtraFormat, Measurement, Run, Verdict
-from tasks.exporters.card import dropped_list, formats_table, ledger_table
+from tasks.contracts.artifacts import Explanation, ExtraFormat, Measurement, Run, Verdict
+from tasks.exporters.card import dropped_list, formats_table, influence_table, ledger_table
+
+
+def leave(create: Callable[..., object], **fields: object) -> None:
+    """Leave an artifact, where a task run is under way; a Prefect server that does not take it stops nothing.
+
+    Args:
+        create: One of Prefect's `create_..._artifact`.
+        fields: Of it.
+    """
+    if TaskRunContext.get() is not None:
+        with suppress(httpx.HTTPError, PrefectException):
+            create(**fields)
 
 
 def show(run: Run, verdict: Verdict) -> None:
     """What evaluation found; nothing where no task run is under way, as in `ingot compress`."""
     if TaskRunContext.get() is None:
         return
-    key = _key(run)
+    key = key_of(run.model_name)
     winner = verdict.winner.name
     rows = [_row(m, winner=m.name == winner) for m in verdict.measurements]
-    create_table_artifact(key=f"{key}-candidates", table=rows, description=verdict.reason)
+    leave(create_table_artifact, key=f"{key}-candidates", table=rows, description=verdict.reason)
+    leave(create_markdown_artifact, key=f"{key}-pareto", markdown=_plot(verdict), description=verdict.reason)
     lines = [f"# Parity of {winner}", "", *ledger_table(verdict.winning)]
     if verdict.dropped:
         lines += ["", "# Given up on the way", "", *dropped_list(verdict)]
-    create_markdown_artifact(key=f"{key}-parity", markdown="\n".join(lines), description=f"Winner: {winner}")
+    leave(create_markdown_artifact, key=f"{key}-parity", markdown="\n".join(lines), description=f"Winner: {winner}")
 
 
 def show_formats(run: Run, formats: Sequence[ExtraFormat]) -> None:
     """What conversion made; nothing where no task run is under way."""
-    if TaskRunContext.get() is not None:
-        create_markdown_artifact(key=f"{_key(run)}-formats", markdown="\n".join(formats_table(formats)))
+    leave(create_markdown_artifact, key=f"{key_of(run.model_name)}-formats", markdown="\n".join(formats_table(formats)))
 
 
-def _key(run: Run) -> str:
-    """Prefect's keys know no underscore."""
-    return run.model_name.replace("_", "-")
+def show_explanation(run: Run, explanation: Explanation) -> None:
+    """What drives the answers; nothing where no task run is under way."""
+    markdown = "\n".join(["# What drives the answers", "", *influence_table(explanation)])
+    leave(create_markdown_artifact, key=f"{key_of(run.model_name)}-importance", markdown=markdown)
+
+
+def key_of(model: str) -> str:
+    """What the keys of a model begin with: Prefect's know small letters, digits and dashes.
+
+    >>> key_of("House_prices.v2")
+    'house-prices-v2'
+    """
+    return re.sub(r"[^a-z0-9-]+", "-", model.lower())
+
+
+def _plot(verdict: Verdict) -> str:
+    """The Pareto plot as an image that stands in the Markdown itself: no other server is needed to see it."""
+    from tasks.exporters.plots import pareto
+
+    drawn = io.BytesIO()
+    pareto(verdict.measurements, verdict.winner.name, verdict.metric_name).savefig(drawn, format="png", dpi=80)
+    return f"![Candidates](data:image/png;base64,{base64.b64encode(drawn.getvalue()).decode()})"
 
 
 def _row(m: Measurement, *, winner: bool) -> dict[str, str | float]:

@@ -40,6 +40,13 @@ def total(rows: tuple[LedgerRow, ...]) -> Cost:
     )
 
 
+def enter(store: Store, model: str, run_key: str, verdict: Verdict) -> Cost:
+    """Writes what the version of a verdict took; all steps together."""
+    rows = rows_of(store, model, verdict)
+    keep_ledger(store, model, run_key, rows)
+    return total(rows)
+
+
 def keep_ledger(store: Store, model: str, run_key: str, rows: tuple[LedgerRow, ...]) -> None:
     """Writes what a version took; an earlier try's ledger stays."""
     store.create(_place(model, run_key), ROWS.dump_json(rows))

@@ -22,6 +22,8 @@ RUN_KEY = "run_key"
 CHAMPION = "champion"
 CHAMPION_SEQ = "champion.seq"
 """Tag of a registered model: the journal entry that its alias was last set by."""
+PREDICTS = "Predicts `"
+"""How the card begins its sentence on what a model does."""
 LONGEST_DESCRIPTION = 5000
 """What MLflow's column holds on PostgreSQL."""
 
@@ -146,6 +148,16 @@ def untag_version(model_name: str, version: str, tag: str) -> None:
     """Takes a tag off a version; that it bears none is fine."""
     with unless("RESOURCE_DOES_NOT_EXIST"):
         client().delete_model_version_tag(model_name, version, tag)
+
+
+def describe_model(model_name: str, card: str) -> None:
+    """Says what a registered model predicts, by the sentence of its card; what somebody wrote there is left alone."""
+    sentence = next((line for line in card.splitlines() if line.startswith(PREDICTS)), "")
+    with answered():
+        standing = client().get_registered_model(model_name).description or ""
+        wanted = f"{sentence}\n\nThe version `@champion` is the one that is served."[:LONGEST_DESCRIPTION]
+        if sentence and standing != wanted and (not standing or standing.startswith(PREDICTS)):
+            client().update_registered_model(model_name, wanted)
 
 
 def describe_version(model_name: str, version: str, description: str) -> None:

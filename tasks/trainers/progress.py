@@ -36,6 +36,6 @@ def epoch_bar(what: str, epochs: int) -> Iterator[Callable[[Epoch], None]]:
         TextColumn("loss {task.fields[loss]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as bar:
         row = bar.add_task(what, total=epochs, loss="-")
         yield lambda epoch: bar.update(row, completed=epoch.number, loss=f"{epoch.train_loss:.4f}")

@@ -25,7 +25,7 @@ import onnxruntime  # noqa: F401 (for the children)
 import pandas as pd
 from onnx import TensorProto, helper
 
-from tasks.contracts.artifacts import Dataset, ModelVersion, Run, Verdict
+from tasks.contracts.artifacts import Dataset, Explanation, ModelVersion, Run, Verdict
 from tasks.contracts.config import PromoteConfig
 from tasks.contracts.errors import IngotError, UnavailableError
 from tasks.contracts.signature import signature_of
@@ -84,7 +84,7 @@ def retrain(attempt: Attempt) -> ModelVersion:
     version = published_before(dataset, run)
     if version is None:
         verdict = verdict_of(attempt, dataset)
-        version = tried(attempt.tries, lambda: publish.fn(verdict, (), dataset, run))
+        version = tried(attempt.tries, lambda: publish.fn(verdict, (), Explanation(method="none"), dataset, run))
     return tried(attempt.tries, lambda: promote.fn(version, dataset, PromoteConfig(policy=attempt.policy), run))
 
 

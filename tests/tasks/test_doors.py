@@ -9,6 +9,7 @@ from prefect import Task
 import tasks.appoint
 import tasks.convert
 import tasks.evaluate
+import tasks.explain
 import tasks.export
 import tasks.finetune
 import tasks.ingest
@@ -29,6 +30,7 @@ VERBS = [
     "export",
     "quantize",
     "evaluate",
+    "explain",
     "convert",
     "publish",
     "promote",

@@ -23,6 +23,7 @@ __all__ = [
     "child_run",
     "close_run",
     "copy_curves",
+    "describe_run",
     "log_dataset",
     "log_figure",
     "log_file",
@@ -37,6 +38,7 @@ __all__ = [
 
 FLOW_RUN = "prefect.flow_run_id"
 PARENT = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"
 MOST_PARAMS = 100
 LONGEST_PARAM, LONGEST_TAG = 6000, 8000
 DIGEST_LENGTH = 36
@@ -125,6 +127,13 @@ def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
         left = iter(_cut(tags, LONGEST_TAG).items())
         while batch := [RunTag(name, value) for name, value in islice(left, MOST_PARAMS)]:
             mlflow.log_batch(run_id, tags=batch)
+
+
+@silent(None)
+def describe_run(run_id: str, card: str) -> None:
+    """Shows the model card as the description of a run, and keeps the whole of it as `model_card.md`."""
+    set_tags(run_id, {NOTE: card})
+    log_text(run_id, card, "model_card.md")
 
 
 @silent(None)

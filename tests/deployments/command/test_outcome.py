@@ -146,3 +146,10 @@ def test_the_request_to_paste_reads_the_example_that_was_written(tmp_path, monke
     )
     monkeypatch.chdir("/usr")
     assert str(Path(path)) in curl("http://127.0.0.1:8080", "digits", path)
+
+
+def test_a_narrow_terminal_gets_the_columns_that_decide():
+    text = printed(candidates_table(VERSION.candidates, "digits", VERSION.winner, "accuracy", width=60))
+    heading = next(line.split() for line in text.splitlines() if "candidate" in line)
+    assert heading == ["candidate", "accuracy", "size", "p95", "ms", "in", "budget"]
+    assert max(map(len, (line.rstrip() for line in text.splitlines()))) <= 72

@@ -20,7 +20,7 @@ def test_each_step_is_a_line_with_what_it_took():
     lines = [line.split() for line in screen.file.getvalue().splitlines()]
     assert lines == [
         ["done", "ingest", "1.5", "s"],
-        ["kept", "prune", "0.25", "0.2", "s"],
+        ["cached", "prune", "0.25", "0.2", "s"],
         ["failed", "prune", "2.2", "s"],
     ]
     assert steps.seconds == {"ingest": 1.5, "prune": 2.5}
