@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from tasks.contracts.artifacts import Run
 from tasks.contracts.result import Result
 from tasks.stores import checkpoints, tracking
+from tasks.stores.failpoints import failpoint
 from tasks.stores.ingredients import key_of, parts_of
 from tasks.stores.measuring import metered
 from tasks.stores.results import find_result, keep_result, note_latest, stands
@@ -67,10 +68,13 @@ def remembered(body: Callable[..., Value], *, step: str, run_name: str | None, r
         key, name = key_of(step, parts), name_of(step, run_name, given)
         if (known := look_up(store, key, body)) is not None:
             result, value = known
+            if checkpoints.folder_of(key).exists():  # of a run that was cut off once its result stood
+                checkpoints.forget(store, key)
             note_latest(store, run.model_name, name, key)
             _tell_of_hit(recall, result, name, given)
             _tell(recall, value, given)
             return Completed(name="Cached", data=value) if TaskRunContext.get() else value
+        failpoint(f"{step}.before_body")
         with metered() as meter:
             value = body(**{**given, "run": run.model_copy(update={"step_key": key})})
             cost = meter.read()
@@ -79,7 +83,9 @@ def remembered(body: Callable[..., Value], *, step: str, run_name: str | None, r
         made = Result(
             step=step, name=name, parts=parts, value=as_json, cost=cost, mlflow_run_id=run.mlflow_run_id, time=now
         )
+        failpoint(f"{step}.before_result")
         keep_result(store, key, made)
+        failpoint(f"{step}.after_result")
         note_latest(store, run.model_name, name, key)
         checkpoints.forget(store, key)
         _tell(recall, value, given)

@@ -14,6 +14,7 @@ from typing import Self
 
 from tasks.contracts.artifacts import Artifact
 from tasks.contracts.errors import IngotError
+from tasks.stores.failpoints import failpoint
 from tasks.stores.s3 import Store
 
 NAME = "last.safetensors"
@@ -67,6 +68,7 @@ class Checkpoints:
 
     def __call__(self, _epoch: object = None) -> None:
         """Copies what stands, if it is time and no copy is under way."""
+        failpoint("training.after_epoch")
         if not self._key or time.monotonic() < self._next or (self._thread and self._thread.is_alive()):
             return
         self._next = time.monotonic() + self._every

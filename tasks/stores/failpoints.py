@@ -1,4 +1,4 @@
-"""Places where publishing and promoting can be told to die or to fail, so that a test can prove that neither matters.
+"""Places where a run can be told to die or to fail, so that a test can prove that neither matters.
 
 `INGOT_FAILPOINT=publish.after_manifest:kill` ends the process there as `kill -9` does; `:fail` raises there, once in a
 process, as a lost answer does. Several are separated by commas. Unset, a point costs one look at the environment.
@@ -11,7 +11,12 @@ from tasks.contracts.errors import ConfigError, UnavailableError, unknown_name
 
 VARIABLE = "INGOT_FAILPOINT"
 
+REMEMBERED = ("ingest", "train", "export", "survey", "prune", "finetune", "quantize", "evaluate", "convert")
+"""The steps that `tasks.recall` looks up."""
+
 POINTS = (
+    *(f"{step}.{moment}" for step in REMEMBERED for moment in ("before_body", "before_result", "after_result")),
+    "training.after_epoch",
     "publish.before_anything",
     "publish.after_logged_model",
     "publish.after_graph",
@@ -39,7 +44,7 @@ POINTS = (
     "rollback.before_alias",
     "rollback.after_alias",
 )
-"""All of them, in the order in which they are passed."""
+"""All of them; those of publishing and what follows stand in the order in which they are passed."""
 
 _failed: set[str] = set()
 

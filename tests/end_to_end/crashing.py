@@ -49,7 +49,7 @@ Answer = TypeVar("Answer")
 class Attempt:
     """What a child shall do."""
 
-    act: Literal["prepare", "retrain", "rollback"]
+    act: Literal["prepare", "retrain", "rollback", "whole"]
     model: str = ""
     seed: int = 0
     """Names the result: another one is another run_key, and another graph."""
@@ -61,6 +61,10 @@ class Attempt:
     tries: int = 1
     """How often a step is tried, as Prefect does."""
     dataset: dict[str, Any] = field(default_factory=dict)
+    home: str = ""
+    """The folder of a whole retraining, see `resuming`."""
+    most_bytes: int = 0
+    """The limit on the size of its winner; 0 sets none."""
     failpoint: str = ""
     kill_after_seconds: float = 0.0
     """When it is killed; 0 lets it be."""
