@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tasks.contracts.artifacts import Dataset, Run
 from tasks.contracts.config import IngestConfig
+from tasks.contracts.contract import Contract
 from tasks.step import step
 
 SPLIT_SEED = 0
@@ -12,14 +13,20 @@ SPLIT_SEED = 0
 
 
 @step(name="ingest")
-def ingest(config: IngestConfig, run: Run) -> Dataset:
+def ingest(config: IngestConfig, run: Run, contract: Contract | None = None) -> Dataset:
     """Read, validate, split, profile and store the data.
 
+    Args:
+        config: The form.
+        run: Which retraining this is.
+        contract: The schema of the champion, which the rows must keep.
+
     Raises:
-        DataError: The source is missing, broken, or cannot be learned from.
+        DataError: The source is missing, broken, cannot be learned from, or breaks the contract.
     """
     from tasks.datasets.build import build_dataset
-    from tasks.stores import tracking
+    from tasks.datasets.guard import terms_of
+    from tasks.exporters.data_report import tell
     from tasks.stores.datasets import put_dataset
     from tasks.stores.s3 import Store
     from tasks.stores.sources import local_source
@@ -31,18 +38,9 @@ def ingest(config: IngestConfig, run: Run) -> Dataset:
             source,
             Path(folder) / "splits",
             seed=SPLIT_SEED,
-            **config.model_dump(exclude={"source", "max_bytes"}),
+            terms=terms_of(contract, config),
+            **config.model_dump(exclude={"source", "max_bytes", "contract", "max_quarantine_share"}),
         )
         dataset = put_dataset(store, built)
-    tracking.log_dataset(
-        run.mlflow_run_id,
-        name=run.model_name,
-        digest=dataset.sha256,
-        source=config.source,
-        schema=built.schema,
-        rows=built.rows,
-    )
-    tracking.set_tags(run.mlflow_run_id, {"data.digest": dataset.sha256, "data.uri": dataset.uri})
-    if built.warnings:
-        tracking.log_text(run.mlflow_run_id, "\n".join(built.warnings) + "\n", "data_warnings.txt")
+    tell(dataset, config, run, contract)
     return dataset

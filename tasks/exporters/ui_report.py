@@ -29,6 +29,12 @@ def show_formats(run: Run, formats: Sequence[ExtraFormat]) -> None:
         create_markdown_artifact(key=f"{_key(run)}-formats", markdown="\n".join(formats_table(formats)))
 
 
+def show_data(run: Run, report: str) -> None:
+    """What ingest found in the data; nothing where no task run is under way."""
+    if TaskRunContext.get() is not None:
+        create_markdown_artifact(key=f"{_key(run)}-data", markdown=report, description="The data of this run")
+
+
 def _key(run: Run) -> str:
     """Prefect's keys know no underscore."""
     return run.model_name.replace("_", "-")
