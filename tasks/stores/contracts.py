@@ -1,5 +1,7 @@
 """What the champion of a model demands of the data of its next run."""
 
+from pathlib import PurePosixPath
+
 from tasks.contracts.artifacts import Dataset, DatasetManifest, Run
 from tasks.contracts.config import IngestConfig
 from tasks.contracts.contract import Contract, Span
@@ -23,16 +25,17 @@ def contract_of(config: IngestConfig, run: Run) -> Contract | None:
     champion = journal.champion()
     if champion is None:
         return None
-    lineage = journal.get_manifest(champion.manifest).lineage
-    if not lineage.dataset_uri:
+    uri = journal.get_manifest(champion.manifest).lineage.dataset_uri
+    if not uri:
         return None
-    if store.look(f"datasets/{lineage.data_digest}/dataset.json") is None:
+    digest = PurePosixPath(uri).parent.name
+    if store.look(f"datasets/{digest}/dataset.json") is None:
         raise InputError(
-            f"dataset {lineage.dataset_uri} of version {champion.version} is not in this store, but holds its "
+            f"dataset {uri} of version {champion.version} is not in this store, but holds its "
             "contract: restore it, or set ingest.contract to ignore"
         )
-    found = Dataset(uri=lineage.dataset_uri, sha256=lineage.data_digest, task="classification", kind="tabular", rows={})
-    return contract_from(manifest_of(store, found), champion.version, lineage.dataset_uri)
+    found = Dataset(uri=uri, sha256=digest, task="classification", kind="tabular", rows={})
+    return contract_from(manifest_of(store, found), champion.version, uri)
 
 
 def contract_from(manifest: DatasetManifest, version: str = "", dataset_uri: str = "") -> Contract:
