@@ -6,7 +6,6 @@ from tasks.contracts.artifacts import Dataset, DatasetManifest, Run
 from tasks.contracts.config import IngestConfig
 from tasks.contracts.contract import Contract, Span
 from tasks.contracts.errors import InputError
-from tasks.stores.datasets import manifest_of
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store
 
@@ -18,6 +17,8 @@ def contract_of(config: IngestConfig, run: Run) -> Contract | None:
         InputError: The champion's dataset is not in this store.
         IntegrityError: The journal or the dataset is broken.
     """
+    from tasks.stores.datasets import manifest_of
+
     if config.contract == "ignore":
         return None
     store = Store.from_environment(run.bucket, run.prefix)

@@ -53,7 +53,7 @@ def test_every_trial_is_a_node_of_the_graph(searched, stack):
     assert any(name.startswith("finetune ") for name in names)
     artifacts = httpx.post(f"{stack.addresses.prefect_api_url}/artifacts/filter", json=asked).json()
     assert {artifact["key"] for artifact in artifacts} == {
-        "searched-candidates", "searched-parity", "searched-formats",
+        "searched-candidates", "searched-parity", "searched-formats", "searched-data",
     }  # fmt: skip
 
 
