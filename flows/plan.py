@@ -16,8 +16,10 @@ from tasks.contracts.config import RetrainConfig
 from tasks.contracts.outlook import Expectation, Outlook
 from tasks.convert import convert
 from tasks.evaluate import evaluate
+from tasks.exporters.ui_report import key_of as artifact_key
 from tasks.ingest import ingest
 from tasks.recall import arguments_of, look_up, parts_for
+from tasks.stores.contracts import contract_of
 from tasks.stores.ingredients import key_of
 from tasks.stores.journal import Journal
 from tasks.stores.results import latest_names, latest_result
@@ -46,7 +48,7 @@ def plan(config: RetrainConfig) -> Outlook:
     run, version = run_of(config, store), ""
     looked = _Lookup(store, run)
     try:
-        dataset = looked(ingest, config.ingest, run).result()
+        dataset = looked(ingest, config.ingest, run, contract_of(config.ingest, run)).result()
         entry = Journal(store, run.model_name).find("publish", run_key(run, dataset))
         if entry is not None:
             return Outlook(model=run.model_name, version=entry.version, steps=tuple(looked.steps))
@@ -62,7 +64,7 @@ def announce(config: RetrainConfig) -> None:
     """Show the outlook among the artifacts of the flow run that is beginning."""
     outlook = plan(config)
     known = f"version {outlook.version} stands: nothing to do" if outlook.version else "what is to be done, and why"
-    key = f"{config.model_name.replace('_', '-')}-plan"
+    key = f"{artifact_key(config.model_name)}-plan"
     create_markdown_artifact(key=key, markdown=outlook.to_markdown(), description=known)
 
 

@@ -18,6 +18,7 @@ from tasks.ingest import ingest
 from tasks.promote import promote
 from tasks.publish import publish
 from tasks.step import settled
+from tasks.stores.contracts import contract_of
 from tasks.stores.versions import published_before
 from tasks.train import train
 
@@ -38,7 +39,7 @@ def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
     """
     with tracked_run(config) as run:
         announce(config)
-        dataset = ingest.submit(config.ingest, run).result()
+        dataset = ingest.submit(config.ingest, run, contract_of(config.ingest, run)).result()
         if known := published_before(dataset, run):
             return promote.submit(known, dataset, config.promote, run).result()
         dense = settled(train.submit(dataset, config.train, run))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tasks.contracts.artifacts import Dataset, Run
 from tasks.contracts.config import IngestConfig
+from tasks.contracts.contract import Contract
 from tasks.recall import Recall
 from tasks.step import step
 
@@ -13,45 +14,42 @@ SPLIT_SEED = 0
 """Splits do not follow the run's seed: a champion is re-scored on rows that it never trained on."""
 
 
-def _source_parts(config: IngestConfig, run: Run, **_: object) -> Mapping[str, str] | None:
+def _source_parts(config: IngestConfig, run: Run, contract: Contract | None) -> Mapping[str, str] | None:
     """The content of the source, as a part of the key; None if it must be read to know."""
     from tasks.stores.fingerprints import fingerprint
+    from tasks.stores.results import latest_result
     from tasks.stores.s3 import Store
 
-    found = fingerprint(Store.from_environment(run.bucket, run.prefix), config.source)
-    return {"source": found} if found else None
+    store = Store.from_environment(run.bucket, run.prefix)
+    source = fingerprint(store, config.source)
+    if not source:
+        return None
+    last = latest_result(store, run.model_name, "ingest")
+    if contract and last and last.parts.get("source") == source and last.value["uri"] == contract.dataset_uri:
+        return {"source": source, "contract": last.parts["contract"]}  # rows keep the contract that they made
+    return {"source": source}
 
 
-def _tell(dataset: Dataset, config: IngestConfig, run: Run, **_: object) -> None:
-    """Say in MLflow which data these are, and what is odd about them."""
-    from tasks.stores import tracking
-    from tasks.stores.datasets import manifest_of
-    from tasks.stores.s3 import Store
+def _tell(dataset: Dataset, config: IngestConfig, run: Run, contract: Contract | None) -> None:
+    from tasks.exporters.data_report import tell
 
-    if not run.mlflow_run_id:
-        return
-    manifest = manifest_of(Store.from_environment(run.bucket, run.prefix), dataset)
-    tracking.log_dataset(
-        run.mlflow_run_id,
-        name=run.model_name,
-        digest=dataset.sha256,
-        source=config.source,
-        schema=manifest.schema_,
-        rows=dataset.rows,
-    )
-    tracking.set_tags(run.mlflow_run_id, {"data.digest": dataset.sha256, "data.uri": dataset.uri})
-    if manifest.warnings:
-        tracking.log_text(run.mlflow_run_id, "\n".join(manifest.warnings) + "\n", "data_warnings.txt")
+    tell(dataset, config, run, contract)
 
 
 @step(name="ingest", recall=Recall(also=_source_parts, tell=_tell))
-def ingest(config: IngestConfig, run: Run) -> Dataset:
+def ingest(config: IngestConfig, run: Run, contract: Contract | None = None) -> Dataset:
     """Read, validate, split, profile and store the data.
 
+    Args:
+        config: The form.
+        run: Which retraining this is.
+        contract: The schema of the champion, which the rows must keep.
+
     Raises:
-        DataError: The source is missing, broken, or cannot be learned from.
+        DataError: The source is missing, broken, cannot be learned from, or breaks the contract.
     """
     from tasks.datasets.build import build_dataset
+    from tasks.datasets.guard import terms_of
     from tasks.stores.datasets import put_dataset
     from tasks.stores.s3 import Store
     from tasks.stores.sources import local_source
@@ -63,6 +61,7 @@ def ingest(config: IngestConfig, run: Run) -> Dataset:
             source,
             Path(folder) / "splits",
             seed=SPLIT_SEED,
-            **config.model_dump(exclude={"source", "max_bytes"}),
+            terms=terms_of(contract, config),
+            **config.model_dump(exclude={"source", "max_bytes", "contract", "max_quarantine_share"}),
         )
         return put_dataset(store, built)

@@ -78,6 +78,31 @@ class Dataset(Record):
     rows: dict[Split, int]
 
 
+Rule = Literal["number", "empty", "finite", "category", "label"]
+"""What a cell can break; a row is counted under the first one, columns in the order of the schema."""
+
+
+class Break(Record):
+    """One rule that rows of a column broke."""
+
+    column: str
+    rule: Rule
+    rows: int
+    first: str
+    """Where the first one stands: `row 17 of data.csv`."""
+
+
+class Quarantine(Record):
+    """The rows that were left out because they break the contract."""
+
+    file: Artifact
+    """Parquet with `file`, `row`, `column`, `rule`, `value`, and the row's `cells` as a JSON object of texts."""
+    rows: int
+    read: int
+    """All rows of the source."""
+    breaks: tuple[Break, ...]
+
+
 class DatasetManifest(Record):
     """What lies at a dataset's uri. Its digest is the dataset's name; it is written last."""
 
@@ -88,6 +113,10 @@ class DatasetManifest(Record):
     rows: dict[Split, int]
     warnings: tuple[str, ...] = ()
     """What was found odd but not refused: duplicates, constant columns, rows shared between splits."""
+    categories: dict[str, tuple[str, ...]] = {}
+    """The words of each category on any side, and those that the contract knew; empty in older manifests."""
+    quarantine: Quarantine | None = None
+    """The rows that were left out because they break the contract of the champion."""
 
 
 class Plan(Record):

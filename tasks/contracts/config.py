@@ -37,6 +37,10 @@ class IngestConfig(Form):
     """What to do with empty cells: refuse the data, fill with the training mean, or drop the row."""
     scaling: Literal["standard", "unit", "none"] = "standard"
     """How numbers and pixels reach the network: centred and scaled, pixels as 0 to 1, or both as they are."""
+    contract: Literal["refuse", "quarantine", "ignore"] = "refuse"
+    """Rows that break the champion's schema: refuse the data, or put them aside; ignore changes it on purpose."""
+    max_quarantine_share: Share = 0.1
+    """Under contract=quarantine: refuse the data all the same if a larger share of the rows breaks the contract."""
     split_by: Literal["random", "hash", "time", "given"] = "random"
     """How rows find their side: by seed, by content (stable when data are appended), by time, or as the source says."""
     time_column: str = ""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.datasets.splits import TEST, TRAIN, VALIDATION
+from tasks.datasets.splits import SIDES, TEST, TRAIN, VALIDATION
 
 MOST_KEPT = 1 << 22
 """Fingerprints in memory, 9 bytes each; beyond, only those in the lower half of the range are kept, and so on."""
@@ -52,13 +52,14 @@ class Duplicates:
         repeated = len(contents) - distinct(contents)
         if repeated:
             found.append(f"{self._count(repeated)} repeat an earlier row")
-        training = np.sort(contents[sides == TRAIN])
-        for side, name in ((VALIDATION, "validation"), (TEST, "test")):
+        for side, other in ((VALIDATION, TRAIN), (TEST, TRAIN), (TEST, VALIDATION)):
             held = contents[sides == side]
-            shared = _found(held, training)
+            shared = _found(held, np.sort(contents[sides == other]))
             if shared:
                 share = 100 * shared / len(held)
-                found.append(f"{self._count(shared)} of the {name} split also stand in train ({share:.1f} %)")
+                found.append(
+                    f"{self._count(shared)} of the {SIDES[side]} split also stand in {SIDES[other]} ({share:.1f} %)"
+                )
         return tuple(found)
 
     def _sampled(self, contents: np.ndarray) -> np.ndarray:

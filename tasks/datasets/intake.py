@@ -12,6 +12,7 @@ from tasks.datasets.column_types import is_words
 from tasks.datasets.duplicates import Duplicates
 from tasks.datasets.facts import ColumnFacts, missing_cells
 from tasks.datasets.fingerprint import fingerprints
+from tasks.datasets.guard import Guard, Held
 from tasks.datasets.oddities import Leaks
 from tasks.datasets.schema import Columns
 from tasks.datasets.source import Source
@@ -27,18 +28,27 @@ class Intake:
     labels: LabelCounts = field(default_factory=LabelCounts)
     duplicates: Duplicates = field(default_factory=Duplicates)
     rows: int = 0
-    """All that were read."""
+    """All that were read, but for those that broke the contract."""
+    held: Held | None = None
+    """Those that were put aside for breaking the contract."""
     dropped: int = 0
     """Those that were left out for a missing cell."""
 
 
 def take_in(
-    source: Source, columns: Columns, reserved: tuple[str, ...], *, assign: Assign, missing: str, writer: SplitWriter
+    source: Source,
+    columns: Columns,
+    reserved: tuple[str, ...],
+    *,
+    assign: Assign,
+    missing: str,
+    writer: SplitWriter,
+    guard: Guard | None = None,
 ) -> Intake:
     """Writes every usable row to its side.
 
     Raises:
-        DataError: naming the cell that is missing or infinite.
+        DataError: naming the cell that is missing or infinite, or breaks the contract that a guard holds rows to.
         TypesTooNarrow: if the source must be opened with wider types.
     """
     kept = (*columns.features, columns.target)
@@ -46,7 +56,8 @@ def take_in(
         facts={name: _facts(source, columns, name) for name in kept}, leaks=Leaks(columns.features, columns.target)
     )
     read = (*kept, *(name for name in reserved if name not in kept))
-    for batch in batches(source, read):
+    for found in batches(source, read):
+        batch = guard.admit(found) if guard else found
         intake.rows += len(batch.rows)
         whole = _without_missing(intake, batch, kept, drop=missing == "drop")
         cells = whole.cells.select(kept)
@@ -58,6 +69,8 @@ def take_in(
         intake.leaks.update(cells)
         intake.duplicates.add(contents, sides)
         writer.write(cells, sides)
+    if guard:
+        intake.held = guard.settle()
     _check(source, intake, columns, missing)
     return intake
 

@@ -64,6 +64,8 @@ class Source:
     """What was odd about the files themselves."""
     widen: Callable[[], "Source"] | None = None
     """Looks at every row and gives the source with types that fit them all; None where types are certain."""
+    as_words: Callable[[frozenset[str]], "Source"] | None = None
+    """The source with these columns read as words, as they are written; None where each cell has a type of its own."""
 
 
 def stem(path: Path) -> str:

@@ -41,10 +41,21 @@ def _opened(name: str, files: Sequence[Path], form: str, infer: Callable[[Path],
     schemas = [_checked(path, infer(path)) for path in files]
     columns = reduce(partial(_joined, files[0]), zip(files, schemas, strict=True), schemas[0])
     widen = partial(_opened, name, files, form, FORMATS[form].scan) if infer is csv_files.infer else None
+    return _source(name, files, form, columns, widen)
+
+
+def _source(
+    name: str, files: Sequence[Path], form: str, columns: pa.Schema, widen: Callable[[], Source] | None
+) -> Source:
     parts = tuple(
         Part(path.name, PART_NAMES.get(stem(path)), partial(FORMATS[form].read, path, columns)) for path in files
     )
-    return Source(name, "table", columns, parts, widen=widen)
+
+    def as_words(names: frozenset[str]) -> Source:
+        kinds = [(field.name, pa.string() if field.name in names else field.type) for field in columns]
+        return _source(name, files, form, pa.schema(kinds), widen)
+
+    return Source(name, "table", columns, parts, widen=widen, as_words=as_words if form == "csv" else None)
 
 
 def _checked(path: Path, schema: pa.Schema) -> pa.Schema:

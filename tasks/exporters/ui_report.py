@@ -56,6 +56,11 @@ def show_explanation(run: Run, explanation: Explanation) -> None:
     leave(create_markdown_artifact, key=f"{key_of(run.model_name)}-importance", markdown=markdown)
 
 
+def show_data(run: Run, report: str) -> None:
+    """What ingest found in the data; nothing where no task run is under way."""
+    leave(create_markdown_artifact, key=f"{key_of(run.model_name)}-data", markdown=report, description="The data")
+
+
 def key_of(model: str) -> str:
     """What the keys of a model begin with: Prefect's know small letters, digits and dashes.
 

@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from tasks.contracts.artifacts import Dataset, DatasetManifest, Split
+from tasks.contracts.artifacts import Dataset, DatasetManifest, Quarantine, Split
 from tasks.contracts.errors import IntegrityError
+from tasks.contracts.record import sha256_hex
 from tasks.datasets.build import BuiltDataset
+from tasks.datasets.guard import Held
 from tasks.datasets.preprocessing import build_preprocessor, encode
 from tasks.datasets.reader import Rows, read_split
 from tasks.stores.s3 import Store
@@ -30,6 +32,8 @@ def put_dataset(store: Store, built: BuiltDataset) -> Dataset:
         splits={split: store.put_file(path) for split, path in built.files.items()},
         rows=built.rows,
         warnings=built.warnings,
+        categories=built.categories,
+        quarantine=_stored(store, built.held),
     )
     key = f"datasets/{manifest.digest}/dataset.json"
     store.keep(key, manifest.to_bytes())
@@ -40,6 +44,12 @@ def put_dataset(store: Store, built: BuiltDataset) -> Dataset:
         kind=manifest.schema_.kind,
         rows=manifest.rows,
     )
+
+
+def _stored(store: Store, held: Held | None) -> Quarantine | None:
+    if held is None:
+        return None
+    return Quarantine(file=store.put_file(held.path), rows=held.rows, read=held.read, breaks=held.breaks)
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,7 @@ class OpenDataset:
 
 
 def manifest_of(store: Store, dataset: Dataset) -> DatasetManifest:
-    """What is known of a dataset.
+    """What is known of a dataset, whichever version of this program wrote it down.
 
     Raises:
         IntegrityError: It is gone, or is not the one its address names.
@@ -89,10 +99,11 @@ def manifest_of(store: Store, dataset: Dataset) -> DatasetManifest:
     found = store.read(f"datasets/{dataset.sha256}/dataset.json")
     if found is None:
         raise IntegrityError(f"dataset {dataset.uri} is gone from the store: run ingest again")
-    manifest = DatasetManifest.model_validate_json(found.content)
-    if manifest.digest != dataset.sha256:
-        raise IntegrityError(f"dataset {dataset.uri} has digest {manifest.digest}: it was changed after it was written")
-    return manifest
+    # Of the bytes, not of the record: one that was written before a field was added has the digest that it had then.
+    digest = sha256_hex(found.content)
+    if digest != dataset.sha256:
+        raise IntegrityError(f"dataset {dataset.uri} has digest {digest}: it was changed after it was written")
+    return DatasetManifest.model_validate_json(found.content)
 
 
 @contextmanager

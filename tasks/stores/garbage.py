@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from tasks.contracts.artifacts import Artifact, DatasetManifest
 from tasks.contracts.errors import IntegrityError
 from tasks.contracts.manifest import Manifest
+from tasks.contracts.record import sha256_hex
 from tasks.stores.journal import Journal
 from tasks.stores.reconciliation import models_of
 from tasks.stores.s3 import Object, Store
@@ -123,10 +124,10 @@ def _splits(store: Store, key: str) -> Iterator[str]:
         dataset = DatasetManifest.model_validate_json(found.content)
     except ValueError as error:
         raise IntegrityError(f"{store.uri(key)} holds no dataset, but must: restore it") from error
-    if f"datasets/{dataset.digest}/dataset.json" != key:
+    if f"datasets/{sha256_hex(found.content)}/dataset.json" != key:
         raise IntegrityError(f"{store.uri(key)} holds other bytes than its name says: restore it")
-    for split in dataset.splits.values():
-        yield from _chunks(split)
+    for artifact in (*dataset.splits.values(), *([dataset.quarantine.file] if dataset.quarantine else [])):
+        yield from _chunks(artifact)
 
 
 def _chunks(artifact: Artifact) -> Iterator[str]:

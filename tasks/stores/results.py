@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 from pydantic import BaseModel, ValidationError
 
 from tasks.contracts.artifacts import Artifact, Dataset, DatasetManifest
+from tasks.contracts.record import sha256_hex
 from tasks.contracts.result import Result
 from tasks.stores.s3 import Store
 
@@ -83,7 +84,8 @@ def _stands(store: Store, named: Artifact | Dataset) -> bool:
         manifest = DatasetManifest.model_validate_json(found.content)
     except ValidationError:
         return False
-    if manifest.digest != named.sha256 or not all(store.refresh(split) for split in manifest.splits.values()):
+    held = [manifest.quarantine.file] if manifest.quarantine else []
+    if sha256_hex(found.content) != named.sha256 or not all(map(store.refresh, [*manifest.splits.values(), *held])):
         return False
     store.keep(key, found.content)
     return True
