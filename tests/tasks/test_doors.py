@@ -7,6 +7,7 @@ import pytest
 from prefect import Task
 
 import tasks.appoint
+import tasks.compare
 import tasks.convert
 import tasks.evaluate
 import tasks.export
@@ -34,6 +35,7 @@ VERBS = [
     "promote",
     "appoint",
     "reconcile",
+    "compare",
 ]
 
 
