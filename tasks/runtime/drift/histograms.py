@@ -16,8 +16,8 @@ def of_numbers(before: np.ndarray, now: np.ndarray) -> Histogram:
     both = [sample for sample in (before, now) if len(sample)]
     if not both:
         return Histogram()
-    low = min(float(np.quantile(sample, 0.01)) for sample in both)
-    high = max(float(np.quantile(sample, 0.99)) for sample in both)
+    low = min(float(np.quantile(sample, 0.01, method="inverted_cdf")) for sample in both)
+    high = max(float(np.quantile(sample, 0.99, method="inverted_cdf")) for sample in both)
     if not high > low or not np.isfinite(high - low):
         return Histogram()
     edges = np.linspace(low, high, BARS + 1)
