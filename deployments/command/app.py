@@ -119,6 +119,25 @@ def compress(
 
 
 @app.command()
+def drift(
+    name: Annotated[str, typer.Argument(help="A model with a champion.")],
+    source: Annotated[str, typer.Argument(help="New data: path, s3:// or http(s)://; none takes the samples.")] = "",
+    *,
+    samples: Annotated[bool, typer.Option("--samples", help="Take what the server has kept of its requests.")] = False,
+    since: Annotated[str, typer.Option(help="Age of the oldest sample, e.g. 12h or 7d; by default 24h.")] = "",
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="One field, e.g. min_psi=0.3.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare new data with what the champion learned from; exit 0 without drift, 3 with it, 2 if nobody can judge."""
+    from deployments.command.drift import compose, drift_and_show
+
+    config = compose(name, source, since, assignments or [], samples=samples)
+    raise typer.Exit(drift_and_show(config, as_json=as_json))
+
+
+@app.command()
 def deploy() -> None:
     """Register all deployments and schedules of deployments/prefect.yaml on the Prefect server."""
     from deployments.command import stack

@@ -3,6 +3,7 @@
 0    done
 1    the run failed
 2    the user's input is wrong
+3    `ingot drift` found drift
 130  stopped by Ctrl-C
 """
 

@@ -15,7 +15,7 @@ from tasks.contracts.explain import explain
 
 Parameters = dict[str, Any]
 
-COMMANDS = {"reconcile": "registry reconcile", "promote": "promote"}
+COMMANDS = {"reconcile": "registry reconcile", "promote": "promote", "drift": "drift NAME"}
 """The commands that do what deployments do which retrain nothing."""
 
 

@@ -284,3 +284,30 @@ class RetrainConfig(Form):
     """Where the version goes."""
     promote: PromoteConfig = PromoteConfig()
     """When the new version becomes champion."""
+
+
+class DriftConfig(Form):
+    """What is compared with the champion's training data, and what counts as drift."""
+
+    model_name: ModelName = "digits"
+    """Name of the model, which must have a champion."""
+    source: str = ""
+    """New data: a path, s3:// or http(s):// address; empty takes what the server has sampled of its requests."""
+    since_hours: Annotated[float, Field(gt=0, le=24 * 3650)] = 24.0
+    """Of the server's samples, take those of the last so many hours."""
+    most_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
+    """Compare at most so many rows of either side, drawn at random; bounds memory and time."""
+    min_rows: Annotated[int, Field(ge=10)] = 50
+    """Refuse to judge fewer new rows than this."""
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """Share of false alarms among the columns that are told, at most (Benjamini and Hochberg)."""
+    min_psi: Annotated[float, Field(gt=0)] = 0.2
+    """Drift must be as large as this population stability index, or as min_distance."""
+    min_distance: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Drift must be as large as this Kolmogorov-Smirnov distance (numbers), or as min_psi."""
+    min_missing: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Least change of the share of missing cells that counts."""
+    min_unseen: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Least share of rows with a category that training never saw that counts."""
+    max_bytes: Annotated[int, Field(gt=0)] = 100 * 2**30
+    """Refuse sources larger than this, in bytes."""

@@ -60,12 +60,16 @@ class OpenDataset:
     manifest: DatasetManifest
     folder: Path
 
-    def rows(self, split: Split) -> Rows:
-        """The raw rows of a split."""
+    def path(self, split: Split) -> Path:
+        """The file of a split."""
         path = self.folder / FORMAT_SPLIT.format(split=split)
         if not path.exists():
             self.store.fetch(self.manifest.splits[split], path)
-        return read_split(path, self.manifest.schema_)
+        return path
+
+    def rows(self, split: Split) -> Rows:
+        """The raw rows of a split."""
+        return read_split(self.path(split), self.manifest.schema_)
 
     @cached_property
     def preprocessor(self) -> onnx.ModelProto:

@@ -7,6 +7,7 @@ import pytest
 from prefect import Task
 
 import tasks.appoint
+import tasks.compare
 import tasks.convert
 import tasks.evaluate
 import tasks.explain
@@ -36,6 +37,7 @@ VERBS = [
     "promote",
     "appoint",
     "reconcile",
+    "compare",
 ]
 
 

@@ -60,7 +60,9 @@ def test_an_unknown_deployment_is_refused_by_name():
     )
 
 
-@pytest.mark.parametrize(("name", "command"), [("reconcile", "registry reconcile"), ("promote", "promote")])
+@pytest.mark.parametrize(
+    ("name", "command"), [("reconcile", "registry reconcile"), ("promote", "promote"), ("drift", "drift NAME")]
+)
 def test_a_deployment_that_retrains_nothing_is_refused_with_the_command_that_does_it(name, command):
     assert refusal(name, None, []) == (
         f"deployment '{name}' retrains nothing, but `ingot run` needs one that does: start it in the Prefect UI, or "

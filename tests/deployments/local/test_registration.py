@@ -38,11 +38,11 @@ def test_the_three_models_are_there_and_no_two_start_at_once():
 
 
 def test_promoting_and_the_reconciler_are_registered_but_retrain_nothing():
-    assert deployment_names() == ("digits", "diabetes", "messages", "promote", "reconcile")
+    assert deployment_names() == ("digits", "diabetes", "messages", "promote", "reconcile", "drift")
     others = {entry["name"]: entry for entry in CONTENT["deployments"] if entry not in RETRAINING}
     assert all(entry["work_pool"]["name"] == "ingot" for entry in others.values())
     assert others["reconcile"]["schedules"] == [{"cron": "5-59/15 * * * *", "timezone": "UTC"}]
-    assert "schedules" not in others["promote"]
+    assert "schedules" not in others["promote"] and "schedules" not in others["drift"]
 
 
 def test_a_deployment_of_another_flow_is_told_from_one_that_retrains(tmp_path):

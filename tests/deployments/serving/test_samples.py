@@ -1,5 +1,6 @@
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -7,7 +8,9 @@ from deployments.serving import samples as module
 from deployments.serving.app import App
 from deployments.serving.figures import SAMPLES, Figures
 from deployments.serving.samples import Samples
+from tasks.contracts.schema import Feature, Schema
 from tasks.datasets import json_lines
+from tasks.datasets.drift.sampled import Sampled
 
 ROWS = [{"age": 41, "city": "Oslo", "height": 1.5}, {"age": None, "city": "", "height": 1.75}]
 
@@ -111,3 +114,20 @@ def test_a_refused_request_is_not_kept(keep):
     assert kept.ask([{"age": "x"}]).status == 400
     kept.samples.flush()
     assert kept.lines() == []
+
+
+def test_what_was_kept_is_read_by_whoever_looks_for_drift(keep, store):
+    kept = keep()
+    kept.ask()
+    kept.samples.flush()
+    features = (
+        Feature(name="age", kind="number", nullable=True),
+        Feature(name="city", kind="category", nullable=True),
+        Feature(name="height", kind="number"),
+    )
+    now = datetime.now(UTC)
+    sampled = Sampled("mixed", Schema(task="regression", features=features, target="y"), now - timedelta(hours=1), now)
+    keys = sorted(key for key in store.objects if key.startswith("samples/"))
+    (batch,) = sampled.batches(lambda prefix: [key for key in keys if key.startswith(prefix)], store.objects.get)
+    assert batch.columns["city"].tolist() == ["Oslo", ""] and batch.columns["height"].tolist() == [1.5, 1.75]
+    assert str(batch.columns["age"].tolist()) == "[41.0, nan]" and sampled.left_out == 0
