@@ -34,7 +34,7 @@ class IngestConfig(Form):
     """Where the data lie and how they are split."""
 
     source: Annotated[str, Field(min_length=1), *Open] = "data/digits.parquet"
-    """A path, s3:// or http(s):// address of a file or a folder; env://INGOT_SOURCE_SALES takes the address from there."""
+    """A path, s3:// or http(s):// address of a file or a folder; env://INGOT_SOURCE_SALES takes it from there."""
     format: Literal["auto", "csv", "parquet", "jsonl", "npz", "idx", "images", "text"] = "auto"
     """How the source is written; auto looks at names and first bytes."""
     target: str = ""
