@@ -17,6 +17,8 @@ import typer
 
 from deployments.command.app import app
 from tasks.contracts.errors import IngotError
+from tasks.contracts.log_mask import mask_logs
+from tasks.contracts.secrets import masked
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 # Typer vendors click; this is the one public way to the errors of a command line.
@@ -25,6 +27,7 @@ UsageError = typer.BadParameter.__mro__[1]
 
 def guarded(arguments: Sequence[str]) -> int:
     """Run a command line; its exit code."""
+    mask_logs()
     try:
         code = app(list(arguments), prog_name="ingot", standalone_mode=False)
     except IngotError as error:
@@ -46,12 +49,12 @@ def _refuse_unusual(error: Exception) -> int:
     if isinstance(error, UsageError):
         return _refuse(_usage(error), WRONG_INPUT)
     log = Path(os.environ.get("INGOT_HOME") or ".ingot") / "logs" / "command.log"
-    first = " ".join(str(error).split())[:300]
+    first = masked(" ".join(str(error).split()))[:300]
     where = "the next try may tell more"
     try:
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with log.open("a") as file:
-            traceback.print_exception(error, file=file)
+            file.write(masked("".join(traceback.format_exception(error))))
         where = f"the traceback is in {log}"
     except OSError as full:
         where = f"{log} cannot be written ({full.strerror})"

@@ -15,6 +15,7 @@ WORK_POOL = "ingot"
 REGION = "us-east-1"
 FOREIGN = {
     "prefect_api_url": ("PREFECT_API_KEY", "PREFECT_PROFILE"),
+    "mlflow_tracking_uri": ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
     "s3_endpoint_url": ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"),
 }
 """What belongs to somebody else's server, and would be sent to ours."""

@@ -15,13 +15,25 @@ from deployments.local.serving import scheme
 from deployments.local.settings import Settings
 from deployments.local.state import PartName
 from tasks.contracts.errors import UnavailableError
+from tasks.contracts.secrets import SOURCE, names
 from tasks.stores.signing import SIGNING_KEY, TRUSTED_KEYS, Keyring
 
 START_ORDER: tuple[PartName, ...] = ("s3", "prefect", "mlflow", "worker", "serving")
 STOP_ORDER: tuple[tuple[PartName, ...], ...] = (("worker", "serving"), ("mlflow", "prefect"), ("s3",))
 """Who is stopped together: nobody loses a server that he still needs."""
-SIGNERS: frozenset[PartName] = frozenset({"worker"})
-"""Who publishes, and so holds the key that signs; the others can at most verify."""
+HOLDERS: dict[str, tuple[PartName, ...]] = {
+    SIGNING_KEY: ("worker",),  # who publishes; the others can at most verify
+    "INGOT_OPENSSF_KEY": ("worker",),
+    "INGOT_TLS_KEY": ("serving",),
+    "AWS_SECRET_ACCESS_KEY": ("s3", "mlflow", "worker", "serving"),
+    "AWS_SESSION_TOKEN": ("mlflow", "worker", "serving"),
+    "MLFLOW_TRACKING_PASSWORD": ("worker",),
+    "MLFLOW_TRACKING_TOKEN": ("worker",),
+    "PREFECT_API_KEY": ("worker",),
+    "PREFECT_API_AUTH_STRING": ("prefect", "worker"),
+    "PREFECT_SERVER_API_AUTH_STRING": ("prefect",),
+}
+"""Which parts are given a secret; those of sources the worker alone, any other nobody."""
 WORKER_NAME = "ingot-local"
 HELD_BY = "INGOT_HELD_BY"
 """In the environment of every process of a stack: its home. By it a crashed stack's processes are found."""
@@ -57,13 +69,19 @@ def embedded_parts(settings: Settings, root: Path) -> list[Part]:
     absent = set(external_parts(settings))
     # A worker of ours on a server of his would take up runs that were meant for others.
     absent |= {"worker"} if "prefect" in absent else set()
-    without_key = {name: value for name, value in environment.items() if name != SIGNING_KEY}
-    without_key[TRUSTED_KEYS] = Keyring.from_environment(environment).trusted_pem
+    trusted = {TRUSTED_KEYS: Keyring.from_environment(environment).trusted_pem}
     return [
-        makers[name](settings, environment if name in SIGNERS else without_key)
+        makers[name](settings, _held_by(name, environment) | ({} if name in HOLDERS[SIGNING_KEY] else trusted))
         for name in START_ORDER
         if name not in absent
     ]
+
+
+def _held_by(part: PartName, environment: dict[str, str]) -> dict[str, str]:
+    """The environment without the secrets that a part has no use for."""
+    secret = set(names(environment))
+    mine = {name for name in secret if part in HOLDERS.get(name, ("worker",) if name.startswith(SOURCE) else ())}
+    return {name: value for name, value in environment.items() if name not in secret - mine}
 
 
 def external_parts(settings: Settings) -> dict[PartName, str]:

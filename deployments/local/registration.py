@@ -20,6 +20,7 @@ from deployments.local.root import PREFECT_FILE, ROOT_VARIABLE
 from tasks.contracts import config
 from tasks.contracts.errors import ConfigError, IngotError, UnavailableError
 from tasks.contracts.record import canonical_json, sha256_hex
+from tasks.contracts.secrets import open_address
 
 RETRAIN = re.compile(r"(^|[.:])retrain$")
 DEPLOY_SECONDS = 120.0
@@ -64,10 +65,12 @@ def register(home: Home, api_url: str, prefect_file: Path = PREFECT_FILE) -> tup
         The names of the deployments.
 
     Raises:
+        ConfigError: The parameters of one hold a password or a token, which the server would store.
         IngotError: Prefect refused one.
         UnavailableError: The server does not answer.
     """
     names = deployment_names(prefect_file)
+    _refuse_secrets(prefect_file)
     _make_work_pool(api_url)
     _prefect("deploy", "--all", "--prefect-file", str(prefect_file))
     write_privately(home.registered, json.dumps(_written(api_url, prefect_file)).encode())
@@ -87,6 +90,16 @@ def fingerprint(prefect_file: Path = PREFECT_FILE) -> str:
     """Digest of all that registration reads: the file, the flows, and the forms that become the UI's form."""
     sources = [prefect_file, Path(config.__file__), *sorted(Path(next(iter(flows.__path__))).glob("*.py"))]
     return sha256_hex(canonical_json([sha256_hex(path.read_bytes()) for path in sources]))
+
+
+def _refuse_secrets(prefect_file: Path) -> None:
+    for name, parameters in read_deployments(prefect_file).items():
+        for form, fields in (parameters or {}).items():
+            source = fields.get("source") if isinstance(fields, dict) else None
+            try:
+                open_address(source if isinstance(source, str) else "")
+            except ValueError as error:
+                raise ConfigError(f"{prefect_file.name}, deployment {name!r}: {form}.{error}") from None
 
 
 def _written(api_url: str, prefect_file: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,6 +14,11 @@ from tasks.contracts.explain import explain
 Port = Annotated[int, Field(ge=1024, le=65535)]
 GRPC_OFFSET = 10_000
 S3_INNER_PARTS = ("master", "volume", "filer", "admin")
+WHERE_PASSWORDS_GO = {
+    "PREFECT_API_URL": "PREFECT_API_AUTH_STRING, as user:password",
+    "MLFLOW_TRACKING_URI": "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, for a database PGPASSWORD",
+    "AWS_ENDPOINT_URL": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+}
 
 
 class Settings(BaseSettings):
@@ -56,6 +62,14 @@ class Settings(BaseSettings):
             if port in names:
                 raise ValueError(f"{name} is {port}, but must differ from {names[port]}: choose another port")
             names[port] = name
+        return self
+
+    @model_validator(mode="after")
+    def _no_address_holds_a_password(self) -> "Settings":
+        addresses = (self.prefect_api_url, self.mlflow_tracking_uri, self.s3_endpoint_url)
+        for (name, place), address in zip(WHERE_PASSWORDS_GO.items(), addresses, strict=True):
+            if "@" in urlsplit(address).netloc and ":" in urlsplit(address).netloc.rpartition("@")[0]:
+                raise ValueError(f"{name} holds a password, but addresses are shown to all: put it into {place}")
         return self
 
     @property

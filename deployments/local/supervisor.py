@@ -5,6 +5,7 @@ SIGTERM. It knows only whether processes live; whether they are healthy is asked
 """
 
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -203,6 +204,8 @@ def _in_words(code: int, lived_seconds: float) -> str:
 def main() -> None:
     """Hold the stack that the environment describes, until SIGTERM."""
     os.umask(0o077)
+    # A core holds whatever a process held, keys included.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     settings, root = read_settings(), Path(sys.argv[1])
     home = settings.place
     with home.locked("supervisor", wait=False):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from deployments.serving.settings import Settings, model_names
 from tasks.contracts.errors import IngotError
+from tasks.contracts.log_mask import mask_logs
 
 
 def main(names: list[str]) -> int:
@@ -13,6 +14,7 @@ def main(names: list[str]) -> int:
     Returns:
         The exit code: 0 after a clean end, 2 if the user's input is wrong, 1 if we failed.
     """
+    mask_logs()
     try:
         settings = Settings.from_environment()
         return start(names, settings)

@@ -6,23 +6,35 @@ text there. Every default works on `data/digits.parquet`.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from tasks.contracts.secrets import OPEN, open_address
 
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Open = (AfterValidator(open_address), Field(json_schema_extra={"pattern": OPEN}))
+Address = Annotated[str, *Open]
+"""Where a source lies, told without a secret; Prefect's server holds the pattern against what is typed."""
 
 
 class Form(BaseModel):
     """A frozen set of choices; unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        # What was typed by mistake may be a password, and an error is logged.
+        hide_input_in_errors=True,
+    )
 
 
 class IngestConfig(Form):
     """Where the data lie and how they are split."""
 
-    source: Annotated[str, Field(min_length=1)] = "data/digits.parquet"
-    """A path, s3:// or http(s):// address of a file or a folder."""
+    source: Annotated[str, Field(min_length=1), *Open] = "data/digits.parquet"
+    """A path, s3:// or http(s):// address of a file or a folder; env://INGOT_SOURCE_SALES takes it from there."""
     format: Literal["auto", "csv", "parquet", "jsonl", "npz", "idx", "images", "text"] = "auto"
     """How the source is written; auto looks at names and first bytes."""
     target: str = ""
@@ -80,7 +92,7 @@ class TrainConfig(Form):
     """The architecture; custom calls the function at import_path, pretrained takes the model at source as it is."""
     import_path: str = ""
     """For custom, and pretrained weights in safetensors: 'package.module:function' that returns a torch module."""
-    source: str = ""
+    source: Address = ""
     """For family pretrained: path, s3:// or http(s):// of an .onnx, .safetensors, .keras, TorchScript or .pt2 file."""
     hidden_sizes: tuple[Annotated[int, Field(gt=0, le=65536)], ...] = (64, 32)
     """Width of each hidden layer: units, channels (cnn, resnet), or for cnn on text the words' and each window's."""

@@ -17,9 +17,11 @@ A message is one line: *what is value, but must rule: next move*. Where a name i
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from tasks.contracts.secrets import masked
+
 
 class IngotError(Exception):
-    r"""The run failed; the message is one line for the user, whatever names and values it quotes.
+    r"""The run failed; the message is one line for the user, whatever it quotes, and holds no secret.
 
     >>> print(IngotError("column 'a\nb' is empty"))
     column 'a\nb' is empty
@@ -28,7 +30,7 @@ class IngotError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in masked(message)))
 
 
 class InputError(IngotError):

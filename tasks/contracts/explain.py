@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from tasks.contracts import config
 from tasks.contracts.errors import unknown_name
+from tasks.contracts.secrets import masked
 
 LONGEST_VALUE = 60
 Location = tuple[int | str, ...]
@@ -117,5 +118,6 @@ def _form_at(form: type[BaseModel] | None, path: Sequence[int | str]) -> type[Ba
 
 
 def _shown(value: Any) -> str:
-    text = " ".join(repr(list(value) if isinstance(value, tuple) else value).split())
+    # Masked before it is cut: half a password is one as well.
+    text = masked(" ".join(repr(list(value) if isinstance(value, tuple) else value).split()))
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."

@@ -20,6 +20,7 @@ from torch import nn
 
 from tasks.contracts.errors import GraphError
 from tasks.contracts.record import canonical_json
+from tasks.contracts.secrets import without_secrets
 from tasks.exporters.adopted import brings_its_graph
 from tasks.runtime import latency
 from tasks.runtime.latency import Latency
@@ -81,7 +82,11 @@ def _traced(module: nn.Module, row: np.ndarray) -> torch.export.ExportedProgram:
 
 def _run(folder: Path, python: Path, threads: int) -> None:
     """The worker, apart from our paths (`-I`), quiet, and with as many threads as it may use."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
+    environment = without_secrets(os.environ) | {
+        "OMP_NUM_THREADS": str(threads),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "JAX_PLATFORMS": "cpu",
+    }
     command = [str(python), "-I", str(WORKER), str(folder)]
     try:
         done = subprocess.run(

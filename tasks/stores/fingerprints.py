@@ -3,12 +3,11 @@
 import hashlib
 from pathlib import Path
 
-import httpx
-
-from tasks.contracts.errors import DataError, UnavailableError
+from tasks.contracts.errors import DataError
 from tasks.contracts.record import canonical_json, sha256_hex
+from tasks.contracts.secrets import masked
+from tasks.stores import web
 from tasks.stores.s3 import Store
-from tasks.stores.sources import TIMEOUT_SECONDS
 
 PIECE_BYTES = 2**20
 
@@ -20,17 +19,18 @@ def fingerprint(store: Store, source: str) -> str:
 
     Args:
         store: Reads s3:// sources, from any bucket.
-        source: A path, or an s3:// or http(s):// address.
+        source: A path, an s3:// or http(s):// address, or env:// and the variable that holds one.
 
     Raises:
         DataError: There is no such source.
         UnavailableError: A server did not answer.
     """
-    scheme = source.partition("://")[0].lower() if "://" in source else ""
+    address = web.address_of(source)
+    scheme = address.partition("://")[0].lower() if "://" in address else ""
     if scheme == "s3":
         return _digest([[found.key, found.size_bytes, found.etag] for found in store.source_objects(source)])
     if scheme in {"http", "https"}:
-        return _of_web(source)
+        return _of_web(address, source)
     return "" if scheme else _on_disk(Path(source))
 
 
@@ -56,15 +56,9 @@ def _content(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _of_web(url: str) -> str:
-    try:
-        answer = httpx.head(url, timeout=TIMEOUT_SECONDS, follow_redirects=True)
-    except httpx.InvalidURL:
-        return ""  # whoever reads it says what is wrong
-    except httpx.HTTPError as error:
-        raise UnavailableError(
-            f"{url} did not answer ({type(error).__name__}): check the address and try again"
-        ) from error
-    etag = answer.headers.get("etag", "")
-    strong = answer.is_success and etag and not etag.startswith("W/")
-    return _digest([[url, etag]]) if strong else ""
+def _of_web(address: str, source: str) -> str:
+    """By the address without its secrets: a link that is signed anew leads to the same."""
+    with web.asked("HEAD", address, source, "source") as answer:
+        etag = answer.headers.get("etag", "")
+        strong = answer.is_success and etag and not etag.startswith("W/")
+        return _digest([[masked(address), etag]]) if strong else ""

@@ -5,10 +5,8 @@ from pathlib import Path, PurePosixPath
 import httpx
 
 from tasks.contracts.errors import DataError, UnavailableError
+from tasks.stores import web
 from tasks.stores.s3 import Store
-
-TIMEOUT_SECONDS = 30
-MOST_REDIRECTS = 5
 
 
 def local_source(store: Store, source: str, to: Path, max_bytes: int, *, field: str = "ingest.source") -> Path:
@@ -16,7 +14,7 @@ def local_source(store: Store, source: str, to: Path, max_bytes: int, *, field: 
 
     Args:
         store: Reads s3:// sources, from any bucket.
-        source: A path, or an s3:// or http(s):// address.
+        source: A path, an s3:// or http(s):// address, or env:// and the variable that holds one.
         to: The folder that copies go to.
         max_bytes: Refuse a source larger than this.
         field: Of the form, for the words of a refusal.
@@ -25,11 +23,12 @@ def local_source(store: Store, source: str, to: Path, max_bytes: int, *, field: 
         DataError: There is no such source, or it is too large.
         UnavailableError: A server did not answer.
     """
-    scheme = source.partition("://")[0].lower() if "://" in source else ""
+    address = web.address_of(source, field)
+    scheme = address.partition("://")[0].lower() if "://" in address else ""
     if scheme == "s3":
         return store.download(source, to, max_bytes)
     if scheme in {"http", "https"}:
-        return _download(source, to, max_bytes, field)
+        return _download(address, source, to, max_bytes, field)
     if scheme:
         raise DataError(f"{field} is {source!r}, but must be a path, s3:// or http(s)://: {scheme}:// is not read")
     return _on_disk(Path(source), max_bytes, field)
@@ -45,38 +44,35 @@ def _on_disk(path: Path, max_bytes: int, field: str) -> Path:
     return path
 
 
-def _download(url: str, to: Path, max_bytes: int, field: str) -> Path:
+def _download(address: str, source: str, to: Path, max_bytes: int, field: str) -> Path:
     to.mkdir(parents=True, exist_ok=True)
-    client = httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=True, max_redirects=MOST_REDIRECTS)
-    try:
-        path = to / (PurePosixPath(httpx.URL(url).path).name or "source")
-        with client, client.stream("GET", url) as answer:
-            _refuse(url, answer, max_bytes)
-            _copy(url, answer, path, max_bytes)
-    except httpx.InvalidURL as error:
-        raise DataError(f"{field} is {url!r}, but is no web address: {error}") from error
-    except httpx.HTTPError as error:
-        raise UnavailableError(
-            f"{url} did not answer ({type(error).__name__}): check the address and try again"
-        ) from error
+    with web.asked("GET", address, source, field) as answer:
+        path = to / (PurePosixPath(httpx.URL(address).path).name or "source")
+        _refuse(source, answer, max_bytes)
+        _copy(source, answer, path, max_bytes)
     return path
 
 
-def _refuse(url: str, answer: httpx.Response, max_bytes: int) -> None:
+def _refuse(source: str, answer: httpx.Response, max_bytes: int) -> None:
     if answer.status_code >= 500 or answer.status_code == 429:
-        raise UnavailableError(f"{url} answered {answer.status_code}: try again later")
+        raise UnavailableError(f"{source} answered {answer.status_code}: try again later")
+    if answer.status_code in (401, 403):
+        raise DataError(
+            f"{source} answered {answer.status_code}, but must let us in: put user and password into ~/.netrc, "
+            "or the address with its token into a variable INGOT_SOURCE_SALES and name env://INGOT_SOURCE_SALES"
+        )
     if answer.status_code != 200:
-        raise DataError(f"{url} answered {answer.status_code}, but must answer 200: check the address")
+        raise DataError(f"{source} answered {answer.status_code}, but must answer 200: check the address")
     announced = answer.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > max_bytes:
-        raise DataError(f"{url} holds {announced} bytes, but ingest.max_bytes is {max_bytes}: raise it")
+        raise DataError(f"{source} holds {announced} bytes, but ingest.max_bytes is {max_bytes}: raise it")
 
 
-def _copy(url: str, answer: httpx.Response, path: Path, max_bytes: int) -> None:
+def _copy(source: str, answer: httpx.Response, path: Path, max_bytes: int) -> None:
     written = 0
     with path.open("wb") as file:
         for piece in answer.iter_bytes():
             written += len(piece)
             if written > max_bytes:
-                raise DataError(f"{url} holds more than ingest.max_bytes, which is {max_bytes}: raise it")
+                raise DataError(f"{source} holds more than ingest.max_bytes, which is {max_bytes}: raise it")
             file.write(piece)

@@ -18,6 +18,7 @@ from tasks.contracts.schema import Encoding, Schema
 from tasks.datasets.preprocessing import encoded_shape, vocabulary_size
 from tasks.models.pretrained import refuse_changes
 from tasks.models.pretrained.formats import format_of
+from tasks.stores.web import address_of
 from tasks.trainers import local, torchrun
 from tasks.trainers.loop import Arrays, Epoch, Fit, ignore
 
@@ -54,7 +55,7 @@ def recipe(schema: Schema, encoding: Encoding, config: TrainConfig) -> Recipe:
         cell=config.cell,
         vocabulary_size=vocabulary_size(encoding),
         import_path=config.import_path,
-        file_format=format_of(config.source) if config.family == "pretrained" else "",
+        file_format=format_of(address_of(config.source)) if config.family == "pretrained" else "",
     )
     return Recipe(config, architecture, loss, encoding.target.scale if encoding.target else 1.0)
 

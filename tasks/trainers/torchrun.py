@@ -25,6 +25,7 @@ from tasks.contracts import errors
 from tasks.contracts.artifacts import Architecture
 from tasks.contracts.errors import ConfigError, TrainingError
 from tasks.contracts.record import canonical_json
+from tasks.contracts.secrets import without_secrets
 from tasks.models import network_file
 from tasks.trainers.objectives import answers, tensors
 from tasks.trainers.records import Arrays, Epoch, Fit, Settings, ignore
@@ -119,7 +120,7 @@ def _started(folder: Path, workers: int, threads: int) -> Iterator["subprocess.P
     """The torchrun process; when the block is left early, it and its workers are ended."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
     command += [f"--nproc-per-node={workers}", "--module", "tasks.trainers.worker", str(folder)]
-    environment = os.environ | {
+    environment = without_secrets(os.environ) | {
         "OMP_NUM_THREADS": str(threads),
         "OMP_WAIT_POLICY": "PASSIVE",
         "GLOO_SOCKET_IFNAME": "lo",

@@ -71,7 +71,8 @@ def test_what_the_user_has_set_is_left_alone(tmp_path, monkeypatch):
 
 
 def test_keys_and_profiles_for_other_servers_are_not_sent_to_ours(settings):
-    environment = dict.fromkeys(("PREFECT_API_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID"), "his")
+    names = ("PREFECT_API_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID", "MLFLOW_TRACKING_PASSWORD")
+    environment = dict.fromkeys(names, "his")
     apply(settings, addresses_of(settings), environment)
     assert "his" not in environment.values()
 

@@ -87,3 +87,19 @@ def test_parts_of_the_users_own_are_not_started_and_no_worker_of_ours_on_his_ser
 def test_a_program_that_is_not_installed_is_named():
     with pytest.raises(UnavailableError, match="program 'weeed' is missing, but must be installed: run `pip install"):
         executable("weeed")
+
+
+def test_each_part_holds_the_secrets_it_needs_and_no_other(settings, tmp_path, monkeypatch):
+    planted = {"INGOT_API_KEY", "INGOT_SOURCE_A", "INGOT_TLS_KEY", "PREFECT_API_AUTH_STRING", "INGOT_OPENSSF_KEY"}
+    for name in planted | {"MLFLOW_TRACKING_PASSWORD", "PREFECT_API_KEY"}:
+        monkeypatch.setenv(name, "planted")
+    given = {part.name: {n for n in planted if n in part.environment} for part in embedded_parts(settings, tmp_path)}
+    assert given == {
+        "s3": set(),
+        "prefect": {"PREFECT_API_AUTH_STRING"},
+        "mlflow": set(),
+        "worker": {"INGOT_SOURCE_A", "PREFECT_API_AUTH_STRING", "INGOT_OPENSSF_KEY"},
+        "serving": {"INGOT_TLS_KEY"},
+    }
+    held = {part.name for part in embedded_parts(settings, tmp_path) if "AWS_SECRET_ACCESS_KEY" in part.environment}
+    assert held == {"s3", "mlflow", "worker", "serving"}

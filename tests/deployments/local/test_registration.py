@@ -9,6 +9,7 @@ from deployments.local.registration import (
     fingerprint,
     read_deployments,
     reason_in,
+    register,
     register_if_changed,
 )
 from deployments.local.root import PREFECT_FILE
@@ -91,3 +92,21 @@ def test_a_server_that_is_away_is_named(tmp_path):
 def test_the_reason_is_the_last_line_that_says_something():
     assert reason_in("a\nValueError: no\nAn exception occurred.\n\n") == "ValueError: no"
     assert reason_in("\n .\n") == "it said nothing"
+
+
+@pytest.mark.parametrize("form", ["ingest", "train"])
+def test_a_deployment_with_a_password_is_refused_before_the_server_hears_of_it(tmp_path, form):
+    file = tmp_path / "prefect.yaml"
+    config = {form: {"source": "https://ann:hidden@host/rows.csv"}}
+    file.write_text(yaml.safe_dump({"deployments": [{"name": "a", "parameters": {"config": config}}]}))
+    words = f"prefect.yaml, deployment 'a': {form}.source holds a password or a token"
+    with pytest.raises(ConfigError, match=words) as caught:
+        register(Home(tmp_path), "http://127.0.0.1:1/api", file)
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_deployment_without_parameters_holds_no_password(tmp_path):
+    file = tmp_path / "prefect.yaml"
+    file.write_text("deployments: [{name: a, parameters: {config: }}]")
+    with pytest.raises(UnavailableError, match="does not answer"):
+        register(Home(tmp_path), "http://127.0.0.1:1/api", file)

@@ -72,3 +72,18 @@ def test_no_two_ports_of_s3_collide(port):
     ports = list(settings.ports.values())
     assert len(set(ports)) == len(ports)
     assert max(ports) <= 65535
+
+
+@pytest.mark.parametrize(
+    ("variable", "mend"),
+    [
+        ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"),
+        ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_PASSWORD"),
+        ("AWS_ENDPOINT_URL", "AWS_SECRET_ACCESS_KEY"),
+    ],
+)
+def test_an_address_of_a_server_holds_no_password(monkeypatch, variable, mend):
+    monkeypatch.setenv(variable, "https://ann:xk7Q-hidden@host/api")
+    with pytest.raises(ConfigError, match=f"{variable} holds a password, but addresses are shown.*{mend}") as caught:
+        read_settings()
+    assert "hidden" not in str(caught.value)
