@@ -15,6 +15,7 @@ from tasks.ingest import ingest
 from tasks.promote import promote
 from tasks.publish import publish
 from tasks.step import settled
+from tasks.stores.patience import patiently
 from tasks.stores.versions import published_before
 from tasks.train import train
 
@@ -35,7 +36,7 @@ def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
     """
     with tracked_run(config) as run:
         dataset = ingest(config.ingest, run)
-        if known := published_before(dataset, run):
+        if known := patiently(lambda: published_before(dataset, run)):
             return promote.submit(known, dataset, config.promote, run).result()
         dense = settled(train.submit(dataset, config.train, run))
         found = search(dense, dataset, config, run)
