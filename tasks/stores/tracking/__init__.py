@@ -2,8 +2,8 @@
 
 Everything is addressed by run id through `MlflowClient`: MLflow's active run belongs to a thread, and a metric logged
 from another one would open a phantom run. While MLflow is away, metrics, tags, parameters, texts, figures and the end
-of a run wait on disk; whatever needs an answer raises UnavailableError. With an empty run id each function does nothing,
-and MLflow is not even imported.
+of a run wait on disk; whatever needs an answer raises UnavailableError. With an empty run id each function does
+nothing, and MLflow is not even imported.
 """
 
 import io
