@@ -88,6 +88,8 @@ def deliver(entry: Entry, *, again: bool = False) -> None:
         InputError: MLflow refuses this.
         UnavailableError: MLflow is away, and the disk is full.
     """
+    if not (entry.points or entry.params or entry.tags or entry.file or entry.status):
+        return
     try:
         own = keep(entry)
     except OSError as error:
@@ -143,6 +145,7 @@ def replay(own: Path | None = None, *, again: bool = True) -> None:
                 except UnavailableError:
                     _silent_until[server] = time.monotonic() + PAUSE_SECONDS
                     raise
+                _silent_until.pop(server, None)
 
 
 def apply(entry: Entry) -> None:

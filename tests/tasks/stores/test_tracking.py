@@ -475,3 +475,26 @@ tracking.close_run(tracking.open_run({name!r}, "a", {{}}, {{}}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""
+
+
+def test_all_that_is_told_while_mlflow_is_away_arrives_later(door: Door, name: str, home: Path) -> None:
+    from matplotlib.figure import Figure
+
+    run_id = tracking.open_run(name, "away", {}, {})
+    door.shut()
+    tracking.log_params(run_id, {"p": "1"})
+    tracking.set_tags(run_id, {"status": "first"})
+    tracking.set_tags(run_id, {"status": "last"})
+    tracking.log_metrics(run_id, {"loss": 0.5}, step=3)
+    tracking.log_text(run_id, "häuser", "notes/card.md")
+    tracking.log_figure(run_id, Figure(), "plots/empty.png")
+    tracking.close_run(run_id, "FAILED")
+    door.is_open = True
+    tracking.open_run(name, "next", {}, {})
+    run = run_of(run_id)
+    assert (run.info.status, run.data.params, run.data.tags["status"]) == ("FAILED", {"p": "1"}, "last")
+    assert history(run_id, "loss") == [(3, 0.5)]
+    assert [each.path for each in client().list_artifacts(run_id, "plots")] == ["plots/empty.png"]
+    path = client().download_artifacts(run_id, "notes/card.md", str(home))
+    assert Path(path).read_text() == "häuser"
+    assert list((home / "spool").iterdir()) == []
