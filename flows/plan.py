@@ -17,6 +17,7 @@ from tasks.contracts.outlook import Expectation, Outlook
 from tasks.convert import convert
 from tasks.evaluate import evaluate
 from tasks.exporters.ui_report import key_of as artifact_key
+from tasks.exporters.ui_report import leave
 from tasks.ingest import ingest
 from tasks.recall import arguments_of, look_up, parts_for
 from tasks.stores.contracts import contract_of
@@ -65,7 +66,7 @@ def announce(config: RetrainConfig) -> None:
     outlook = plan(config)
     known = f"version {outlook.version} stands: nothing to do" if outlook.version else "what is to be done, and why"
     key = f"{artifact_key(config.model_name)}-plan"
-    create_markdown_artifact(key=key, markdown=outlook.to_markdown(), description=known)
+    leave(create_markdown_artifact, key=key, markdown=outlook.to_markdown(), description=known)
 
 
 class _Lookup:

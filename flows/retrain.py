@@ -19,6 +19,7 @@ from tasks.promote import promote
 from tasks.publish import publish
 from tasks.step import settled
 from tasks.stores.contracts import contract_of
+from tasks.stores.patience import patiently
 from tasks.stores.versions import published_before
 from tasks.train import train
 
@@ -38,9 +39,10 @@ def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
         config: Every knob of the run.
     """
     with tracked_run(config) as run:
-        announce(config)
-        dataset = ingest.submit(config.ingest, run, contract_of(config.ingest, run)).result()
-        if known := published_before(dataset, run):
+        patiently(lambda: announce(config))
+        contract = patiently(lambda: contract_of(config.ingest, run))
+        dataset = ingest.submit(config.ingest, run, contract).result()
+        if known := patiently(lambda: published_before(dataset, run)):
             return promote.submit(known, dataset, config.promote, run).result()
         dense = settled(train.submit(dataset, config.train, run))
         found = search(dense, dataset, config, run)

@@ -1,28 +1,36 @@
 """The frame of a flow run: its MLflow run."""
 
+import asyncio
 import getpass
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 
 from tasks.contracts.artifacts import Run
 from tasks.contracts.config import RetrainConfig
+from tasks.contracts.errors import IngotError, UnavailableError
 from tasks.contracts.record import sha256_hex
 from tasks.stores import tracking
+from tasks.stores.patience import patiently
 from tasks.stores.provenance import code_digest, config_digest, foreign_digest, git_sha
 from tasks.stores.s3 import Store
+
+STOPPED = (TerminationSignal, KeyboardInterrupt, asyncio.CancelledError)
+"""How a body ends that somebody stopped: by Prefect's cancel, or Ctrl-C."""
 
 
 @contextmanager
 def tracked_run(config: RetrainConfig) -> Iterator[Run]:
-    """Open the MLflow run of this flow run; close it as finished or failed, whichever way the body ends.
+    """Open the MLflow run of this flow run; close it as finished, failed or killed, whichever way the body ends.
 
-    A store that is away, or cannot commit safely, is refused before anything is written.
+    A server that is away is waited for. A store that stays away, or cannot commit safely, is refused before anything
+    is written. That MLflow is away at the end changes nothing: the closing waits on disk.
     """
     store = Store.from_environment(config.publish.bucket, config.publish.prefix)
-    store.probe()
-    run = run_of(config, store)
+    patiently(store.probe)
+    run = patiently(lambda: run_of(config, store))
     flow_run_id, url = str(flow_run.id or ""), str(flow_run.ui_url or "")
     tags = {
         "prefect.flow_run_id": flow_run_id,
@@ -32,13 +40,15 @@ def tracked_run(config: RetrainConfig) -> Iterator[Run]:
         "actor": getpass.getuser(),
     }
     name = str(flow_run.name or config.model_name)
-    run_id = tracking.open_run(config.model_name, name, flattened(config), tags)
+    run_id = patiently(lambda: tracking.open_run(config.model_name, name, flattened(config), tags))
     try:
         yield run.model_copy(update={"mlflow_run_id": run_id, "flow_run_id": flow_run_id, "flow_run_url": url})
-    except BaseException:
-        tracking.close_run(run_id, "FAILED")
+    except BaseException as error:
+        with suppress(IngotError):  # what ended the body is what is told
+            tracking.close_run(run_id, "KILLED" if isinstance(error, STOPPED) else "FAILED")
         raise
-    tracking.close_run(run_id)
+    with suppress(UnavailableError):  # not even the disk takes it: the reconciler ends the run
+        tracking.close_run(run_id)
 
 
 def run_of(config: RetrainConfig, store: Store) -> Run:

@@ -1,4 +1,4 @@
-"""Reconcile: pointer and MLflow made to agree with the journal, model by model."""
+"""Reconcile: pointer and MLflow made to agree with the journal, model by model, and runs ended that nobody makes."""
 
 from tasks.contracts.agreement import Agreement
 from tasks.step import step
@@ -8,7 +8,7 @@ from tasks.step import step
 def reconcile(model_name: str) -> list[Agreement]:
     """Look at one model, or at all, and mend what differs; a broken model is reported, and keeps no other waiting.
 
-    All pointers come first: they need no MLflow.
+    All pointers come first: they need no MLflow. Then MLflow is told what killed processes left to tell.
     """
     from tasks.contracts.errors import ConflictError, InputError, IntegrityError
     from tasks.stores import reconciliation
@@ -30,4 +30,7 @@ def reconcile(model_name: str) -> list[Agreement]:
         except (IntegrityError, InputError, ConflictError) as error:
             agreement = reconciliation.broken(model, error)
         found[model] = agreement.model_copy(update={"findings": (*findings, *agreement.findings)})
+    for model, finding in reconciliation.end_phantoms(model_name):
+        agreement = found.get(model, Agreement(model=model))
+        found[model] = agreement.model_copy(update={"findings": (*agreement.findings, finding)})
     return [found[model] for model in sorted(found)]

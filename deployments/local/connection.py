@@ -2,7 +2,7 @@
 
 import os
 
-from deployments.local.environment import addresses_of, apply
+from deployments.local.environment import RESILIENT, addresses_of, apply
 from deployments.local.settings import Settings, read_settings
 from deployments.local.stack import Say, running, up
 from deployments.local.state import Addresses, StackState
@@ -24,6 +24,8 @@ def connect(settings: Settings | None = None, say: Say = lambda line: None) -> A
     settings = settings or read_settings()
     addresses = addresses_of(settings)
     if settings.prefect_api_url and settings.mlflow_tracking_uri and settings.s3_endpoint_url:
+        for name, value in RESILIENT.items():
+            os.environ.setdefault(name, value)
         return addresses
     state = running(settings)
     if state is None or not _serves(state, settings, addresses):

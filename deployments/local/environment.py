@@ -20,6 +20,14 @@ FOREIGN = {
 }
 """What belongs to somebody else's server, and would be sent to ours."""
 
+RESILIENT = {
+    # A server that is away is asked again after 2, 4, ... 256 s: for eight minutes. The default gives up after one.
+    "PREFECT_CLIENT_MAX_RETRIES": "8",
+    # By it a run whose process is gone is told from one that works; Prefect takes nothing below 30 s.
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+}
+"""What flow runs need on anybody's server; what the user has set wins."""
+
 
 def addresses_of(settings: Settings) -> Addresses:
     """Where everything answers under these settings."""
@@ -43,6 +51,7 @@ def client_environment(settings: Settings, addresses: Addresses) -> dict[str, st
         "DO_NOT_TRACK": "1",
         "NO_PROXY": _without_proxy("NO_PROXY"),
         "no_proxy": _without_proxy("no_proxy"),
+        **{name: os.environ.get(name) or value for name, value in RESILIENT.items()},
     }
     if not settings.prefect_api_url:
         values |= {

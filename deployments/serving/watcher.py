@@ -33,6 +33,8 @@ _LONGEST_LAG_SECONDS = 20 * 60
 """A pointer may lag behind the journal for a while, until the reconciler has come by."""
 _LISTING_SHARE = 10
 """Listing the bucket may take a tenth of our time: a journal of many thousand entries is listed more seldom."""
+_LONGEST_PAUSE_SECONDS = 10.0
+"""A listing that waited for a store that hung says nothing of what the next one costs."""
 
 
 def _ignore(event: str, **facts: str | int) -> None:
@@ -122,7 +124,7 @@ class Watcher:
             names = [key.removeprefix(_MODELS).removesuffix(_POINTER) for key in keys]
             self._found = tuple(name for name in names if is_model_name(name))
             end = time.monotonic()
-            self._list_after = end + _LISTING_SHARE * (end - start)
+            self._list_after = end + min(_LISTING_SHARE * (end - start), _LONGEST_PAUSE_SECONDS)
         return self._found
 
     def _try(self, model: str) -> bool:

@@ -4,7 +4,9 @@ from typing import Literal
 
 from tasks.contracts.record import Record
 
-Kind = Literal["pointer", "version", "tags", "description", "stranger", "duplicate", "alias", "request", "broken"]
+Kind = Literal[
+    "pointer", "version", "tags", "description", "stranger", "duplicate", "alias", "request", "broken", "run"
+]
 
 
 class Finding(Record):

@@ -29,7 +29,20 @@ def _any_case(words: Iterable[str]) -> str:
     return "|".join("".join(f"[{c.upper()}{c}]" if c.isalpha() else c for c in word) for word in words)
 
 
-_ENDS = _any_case("token secret password passwd signature credential api_?key api-key accesskey accesskeyid".split())
+_ENDS = _any_case(
+    (
+        "token",
+        "secret",
+        "password",
+        "passwd",
+        "signature",
+        "credential",
+        "api_?key",
+        "api-key",
+        "accesskey",
+        "accesskeyid",
+    )
+)
 _WHOLE = _any_case(("key", "sig", "pass", "pwd", "auth", "jwt"))
 _QUERY = rf"[?&#;](?:[^=&#;\s]*(?:{_ENDS})|(?:{_WHOLE}))="
 # A colon before something that is no port begins a password with a slash in it.

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import httpx
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.context import TaskRunContext
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import PrefectException
 
 from tasks.contracts.artifacts import Explanation, ExtraFormat, Measurement, Run, Verdict
@@ -19,13 +19,13 @@ from tasks.exporters.card import dropped_list, formats_table, influence_table, l
 
 
 def leave(create: Callable[..., object], **fields: object) -> None:
-    """Leave an artifact, where a task run is under way; a Prefect server that does not take it stops nothing.
+    """Leave an artifact, where a run is under way; a Prefect server that does not take it stops nothing.
 
     Args:
         create: One of Prefect's `create_..._artifact`.
         fields: Of it.
     """
-    if TaskRunContext.get() is not None:
+    if TaskRunContext.get() or FlowRunContext.get():
         with suppress(httpx.HTTPError, PrefectException):
             create(**fields)
 

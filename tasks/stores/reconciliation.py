@@ -11,15 +11,18 @@ from functools import partial
 from typing import Literal
 
 from tasks.contracts.agreement import Agreement, Finding, Kind
-from tasks.contracts.errors import ConflictError, IngotError, InputError, IntegrityError
+from tasks.contracts.errors import ConflictError, IngotError, InputError, IntegrityError, UnavailableError
 from tasks.contracts.manifest import JournalEntry, Pointer
 from tasks.contracts.record import sha256_hex
 from tasks.stores import rebuild, registry
+from tasks.stores.flow_runs import why_over
 from tasks.stores.history import publication_of
 from tasks.stores.journal import Journal, lifetime
 from tasks.stores.registry import CHAMPION, CHAMPION_SEQ, LONGEST_DESCRIPTION, RUN_KEY, Index
 from tasks.stores.s3 import Store
 from tasks.stores.succession import check_fit, commit, settle_alias
+from tasks.stores.tracking import phantoms
+from tasks.stores.tracking.spool import replay
 
 UNPUBLISHED = "ingot.unpublished"
 """Tag of a version in MLflow that no journal names."""
@@ -74,6 +77,20 @@ def reconcile(journal: Journal) -> Agreement:
         seq=champion.seq if champion else 0,
         findings=tuple(findings),
     )
+
+
+def end_phantoms(model: str = "") -> list[tuple[str, Finding]]:
+    """Tells MLflow what killed processes left to tell, and ends the runs that nobody makes; each with its model.
+
+    While MLflow is away nothing is done: the next pass does it.
+    """
+    try:
+        replay()
+        ended = phantoms.end_phantoms(why_over, model)
+    except UnavailableError:
+        return []
+    found = "run {} was under way in MLflow, but {}"
+    return [(each.model, _about("run", "", found.format(each.name, each.why), "ended as killed")) for each in ended]
 
 
 def broken(model: str, error: IngotError) -> Agreement:

@@ -207,12 +207,17 @@ CASES = [
         settings={"train.optimizer": "sgd", "train.learning_rate": "1e30"},
         exit_code=1,
     ),
-    Case("S3 that is down", "127.0.0.1:9", environment={"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, exit_code=1),
+    Case(
+        "S3 that is down",
+        "127.0.0.1:9",
+        environment={"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "INGOT_PATIENCE_SECONDS": "0"},
+        exit_code=1,
+    ),
     Case("wrong credentials", "AWS_SECRET_ACCESS_KEY", environment={"AWS_SECRET_ACCESS_KEY": "wrong"}),
     Case(
         "MLflow that is down",
         "127.0.0.1:9",
-        environment={"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"},
+        environment={"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "INGOT_PATIENCE_SECONDS": "0"},
         exit_code=1,
     ),
 ]

@@ -1,22 +1,25 @@
 """MLflow runs: one for each retraining, one nested below it for each candidate.
 
 Everything is addressed by run id through `MlflowClient`: MLflow's active run belongs to a thread, and a metric logged
-from another one would open a phantom run. Each function raises UnavailableError if MLflow does not answer. With an
-empty run id each does nothing, and MLflow is not even imported.
+from another one would open a phantom run. While MLflow is away, metrics, tags, parameters, texts, figures and the end
+of a run wait on disk; whatever needs an answer raises UnavailableError. With an empty run id each function does
+nothing, and MLflow is not even imported.
 """
 
+import io
 import json
+import time
 from collections.abc import Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from tasks.contracts.artifacts import Split
 from tasks.contracts.errors import DataError
 from tasks.contracts.schema import FeatureKind, Schema
-from tasks.stores.tracking.client import answered, client, page, silent, unless
-from tasks.stores.tracking.metrics import EpochLog, Point, points, replay, send
+from tasks.stores.tracking.client import address, answered, client, page, silent, unless
+from tasks.stores.tracking.metrics import EpochLog, points
 from tasks.stores.tracking.models import log_onnx_model
+from tasks.stores.tracking.spool import Entry, Point, deliver, file_entry, replay
 
 __all__ = [
     "EpochLog",
@@ -39,7 +42,6 @@ __all__ = [
 FLOW_RUN = "prefect.flow_run_id"
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
-MOST_PARAMS = 100
 LONGEST_PARAM, LONGEST_TAG = 6000, 8000
 DIGEST_LENGTH = 36
 
@@ -51,7 +53,7 @@ def open_run(model_name: str, run_name: str, params: Mapping[str, str], tags: Ma
     """
     mlflow = client()
     with answered():
-        replay()
+        replay()  # also an end of this very run, by an earlier try
         experiment = _experiment(model_name)
         run_id = _run_of(experiment, tags.get(FLOW_RUN, ""))
         if run_id:
@@ -79,19 +81,17 @@ def child_run(parent_run_id: str, name: str, params: Mapping[str, str], tags: Ma
 
 @silent(None)
 def close_run(
-    run_id: str, status: Literal["FINISHED", "FAILED"] = "FINISHED", tags: Mapping[str, str] | None = None
+    run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED", tags: Mapping[str, str] | None = None
 ) -> None:
-    """Ends a run."""
-    set_tags(run_id, tags or {})
-    with answered():
-        replay()
-        client().set_terminated(run_id, status)
+    """Ends a run, as of now."""
+    told, now = _cut(tags or {}, LONGEST_TAG), time.time_ns() // 1_000_000
+    deliver(Entry(address=address(), run_id=run_id, tags=told, status=status, end_ms=now), again=True)
 
 
 @silent(None)
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
     """Logs values of one step, in batches."""
-    send(run_id, points(metrics, step))
+    deliver(Entry(address=address(), run_id=run_id, points=tuple(points(metrics, step))))
 
 
 @silent(None)
@@ -102,31 +102,20 @@ def copy_curves(from_run_id: str, run_id: str, prefix: str) -> None:
         names = [name for name in mlflow.get_run(from_run_id).data.metrics if name.startswith(f"{prefix}/")]
         for name in names:
             history = mlflow.get_metric_history(from_run_id, name)
-            send(run_id, [Point(m.key, m.value, m.timestamp, m.step) for m in history])
+            copied = tuple(Point(m.key, m.value, m.timestamp, m.step) for m in history)
+            deliver(Entry(address=address(), run_id=run_id, points=copied))
 
 
 @silent(None)
 def log_params(run_id: str, params: Mapping[str, str]) -> None:
     """Logs parameters, 100 a request; a value is cut after 6,000 characters."""
-    mlflow = client()
-    with answered():
-        from mlflow.entities import Param
-
-        left = iter(_cut(params, LONGEST_PARAM).items())
-        while batch := [Param(name, value) for name, value in islice(left, MOST_PARAMS)]:
-            mlflow.log_batch(run_id, params=batch)
+    deliver(Entry(address=address(), run_id=run_id, params=_cut(params, LONGEST_PARAM)))
 
 
 @silent(None)
 def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
     """Sets tags, 100 a request; a value is cut after 8,000 characters."""
-    mlflow = client()
-    with answered():
-        from mlflow.entities import RunTag
-
-        left = iter(_cut(tags, LONGEST_TAG).items())
-        while batch := [RunTag(name, value) for name, value in islice(left, MOST_PARAMS)]:
-            mlflow.log_batch(run_id, tags=batch)
+    deliver(Entry(address=address(), run_id=run_id, tags=_cut(tags, LONGEST_TAG)))
 
 
 @silent(None)
@@ -158,15 +147,15 @@ def log_dataset(run_id: str, *, name: str, digest: str, source: str, schema: Sch
 @silent(None)
 def log_figure(run_id: str, figure: Any, name: str) -> None:
     """Logs a matplotlib figure as an image, such as `plots/pareto.png`."""
-    with answered():
-        client().log_figure(run_id, figure, name)
+    image = io.BytesIO()
+    figure.savefig(image, format=Path(name).suffix.removeprefix(".") or "png")
+    deliver(file_entry(run_id, name, image.getvalue()))
 
 
 @silent(None)
 def log_text(run_id: str, text: str, name: str) -> None:
     """Logs a text as a file, such as `model_card.md`."""
-    with answered():
-        client().log_text(run_id, text, name)
+    deliver(file_entry(run_id, name, text.encode()))
 
 
 @silent(None)

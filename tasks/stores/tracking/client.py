@@ -20,6 +20,9 @@ DEFAULTS = {
     # MLflow's own default tries seven times more, for four minutes, before it says that nobody listens. Two take 3 s.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    # Its default waits two minutes for each answer of a server that hangs.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "120",
     # It would write addresses between our lines, and the last line of `ingot run --json` is JSON.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",

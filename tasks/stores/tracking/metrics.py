@@ -1,40 +1,31 @@
-"""Metrics in batches. What MLflow does not take now waits on disk and is logged, in order and once, when it answers.
+"""Metrics in batches. They are put on disk, and sent from there by a thread: the loop never waits for MLflow.
 
-A single `log_metric` costs 17 to 38 ms, a point of a batch 0.2 ms. MLflow keeps a point (name, value, time, step) once
-however often it is sent, so a batch whose answer was lost can be sent again.
+A single `log_metric` costs 17 to 38 ms, a point of a batch 0.2 ms.
 """
 
-import json
-import os
+import logging
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
-from uuid import uuid4
+from typing import Protocol, Self
 
-from tasks.contracts.errors import InputError, UnavailableError
-from tasks.stores.tracking.client import REFUSED, address, answered, client, error_code
-
-BATCH = 1000
-"""Most points that MLflow takes at once."""
+from tasks.contracts.errors import IngotError
+from tasks.stores.tracking.client import address
+from tasks.stores.tracking.spool import Entry, Point, keep, replay
 
 MOST_POINTS = 500
 EVERY_SECONDS = 5.0
 """A flush costs about 20 ms: every five seconds that is 0.4 % of an epoch."""
 
-PAUSE_SECONDS = 60.0
-"""After a failure nothing is sent for so long: each try of a silent server costs seconds of training."""
+WAIT_SECONDS = 5.0
+"""How long the end of a loop waits for MLflow; what is not sent by then stays on disk, and is sent later."""
 
+MOST_HELD = 100_000
+"""Points that are held in memory while the disk is full; the oldest are let go."""
 
-class Point(NamedTuple):
-    """One value of one metric."""
-
-    name: str
-    value: float
-    time_ms: int
-    step: int
+log = logging.getLogger(__name__)
 
 
 class Epoch(Protocol):
@@ -71,55 +62,6 @@ def points(metrics: Mapping[str, float], step: int) -> list[Point]:
     return [Point(name, float(value), now, step) for name, value in metrics.items()]
 
 
-def send(run_id: str, wanted: Sequence[Point]) -> None:
-    """Logs points to a run, at most 1,000 a request."""
-    if not wanted:
-        return
-    mlflow = client()
-    with answered():
-        from mlflow.entities import Metric
-
-        for start in range(0, len(wanted), BATCH):
-            batch = [Metric(p.name, p.value, p.time_ms, p.step) for p in wanted[start : start + BATCH]]
-            mlflow.log_batch(run_id, metrics=batch)
-
-
-def keep(run_id: str, wanted: Sequence[Point]) -> Path:
-    """Puts points on disk until MLflow answers; the file appears whole."""
-    folder = _spool()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{time.time_ns()}-{uuid4().hex}.json"
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({"address": address(), "run_id": run_id, "points": wanted}))
-    return part.rename(path)
-
-
-def replay() -> None:
-    """Logs what waits on disk, oldest first. Points of runs that MLflow no longer takes are let go.
-
-    Raises:
-        UnavailableError: MLflow still does not answer; everything keeps waiting.
-    """
-    for path in sorted(_spool().glob("*.json")):
-        with suppress(FileNotFoundError):  # another process is as far as we are
-            waiting = json.loads(path.read_text())
-            if waiting["address"] == address():
-                _send_if_taken(waiting["run_id"], [Point(*point) for point in waiting["points"]])
-                path.unlink()
-
-
-def _send_if_taken(run_id: str, waiting: Sequence[Point]) -> None:
-    try:
-        send(run_id, waiting)
-    except InputError as error:
-        if error_code(error) in REFUSED:
-            raise
-
-
-def _spool() -> Path:
-    return Path(os.environ.get("INGOT_HOME", ".ingot")) / "spool"
-
-
 class EpochLog:
     """Takes a training loop's reports and logs them in batches; never slows or stops the loop because MLflow is down.
 
@@ -138,7 +80,7 @@ class EpochLog:
         self._every_seconds = every_seconds
         self._waiting: list[Point] = []
         self._next = time.monotonic() + every_seconds
-        self._silent_until = 0.0
+        self._sender: threading.Thread | None = None
 
     def __call__(self, epoch: Epoch) -> None:
         """Reports an epoch as `<prefix>/loss`, `/validation_loss`, `/validation_metric`, ...."""
@@ -162,20 +104,31 @@ class EpochLog:
             self.flush()
 
     def flush(self) -> None:
-        """Sends what has gathered; what cannot be sent waits on disk."""
+        """Puts on disk what has gathered, and lets a thread send it."""
         if not self._run_id:
             return
         gathered, self._waiting = self._waiting, []
         self._next = time.monotonic() + self._every_seconds
         try:
-            if time.monotonic() < self._silent_until:
-                raise UnavailableError("MLflow did not answer a moment ago")
-            replay()
-            send(self._run_id, gathered)
-        except UnavailableError:
-            self._silent_until = max(self._silent_until, time.monotonic() + PAUSE_SECONDS)
             if gathered:
-                keep(self._run_id, gathered)
+                keep(Entry(address=address(), run_id=self._run_id, points=tuple(gathered)))
+        except OSError as error:
+            log.warning("metrics cannot be written (%s): they are held in memory", error.strerror)
+            self._waiting = gathered[-MOST_HELD:]
+        if self._sender is None or not self._sender.is_alive():
+            self._sender = threading.Thread(target=_send_quietly, name="ingot-metrics", daemon=True)
+            self._sender.start()
+
+    def settle(self, seconds: float = WAIT_SECONDS) -> None:
+        """Waits until all is sent, but not longer than this."""
+        deadline = time.monotonic() + seconds
+        self._join(deadline)
+        self.flush()  # what came while the thread was about to end
+        self._join(deadline)
+
+    def _join(self, deadline: float) -> None:
+        if self._sender:
+            self._sender.join(max(0.0, deadline - time.monotonic()))
 
     def __enter__(self) -> Self:
         return self
@@ -183,4 +136,10 @@ class EpochLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.flush()
+        self.settle()
+
+
+def _send_quietly() -> None:
+    """Whatever keeps it from being sent, it is on disk: whoever comes next says what is wrong."""
+    with suppress(IngotError, OSError):
+        replay(again=False)

@@ -1,7 +1,7 @@
 """What a training costs its machine, in MLflow's tab *System metrics*: CPU and memory of our processes and of all.
 
 MLflow's own monitor asks the server at each sample and can hang for minutes at the end where it is away. This one
-gathers, sends every half minute from a thread of its own, and gives up for good when nobody answers.
+gathers, and sends every half minute from a thread of its own.
 """
 
 import threading
@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 import psutil
 
 from tasks.contracts.errors import InputError, UnavailableError
-from tasks.stores.tracking.client import answered, client
-from tasks.stores.tracking.metrics import Point, points, send
+from tasks.stores.tracking.client import address, answered, client
+from tasks.stores.tracking.metrics import points
+from tasks.stores.tracking.spool import Entry, Point, deliver
 
 EVERY_SECONDS = 5.0
 SENT_EVERY = 6
@@ -40,15 +41,16 @@ def system_metrics(run_id: str, *, every_seconds: float = EVERY_SECONDS) -> Iter
 
 
 def _watch(run_id: str, ended: threading.Event, every_seconds: float) -> None:
-    with suppress(UnavailableError, InputError):
-        sampler, waiting, over = _Sampler(), list[Point](), False
-        started: float | None = None
-        while not over:
-            over = ended.wait(every_seconds)
-            waiting += sampler.sample()
-            if over or len(waiting) >= SENT_EVERY * len(sampler.names):
+    sampler, waiting, over = _Sampler(), list[Point](), False
+    started: float | None = None
+    while not over:
+        over = ended.wait(every_seconds)
+        waiting += sampler.sample()
+        if over or len(waiting) >= SENT_EVERY * len(sampler.names):
+            with suppress(UnavailableError, InputError):
                 started = _started(run_id) if started is None else started
-                send(run_id, [each._replace(step=max(0, int(each.time_ms / 1000 - started))) for each in waiting])
+                told = [each._replace(step=max(0, int(each.time_ms / 1000 - started))) for each in waiting]
+                deliver(Entry(address=address(), run_id=run_id, points=tuple(told)))
                 waiting.clear()
 
 

@@ -21,7 +21,9 @@ import pytest
 from tasks.contracts.errors import DataError, InputError, UnavailableError
 from tasks.contracts.schema import Feature, Schema
 from tasks.stores import tracking
-from tasks.stores.tracking.client import client
+from tasks.stores.tracking import spool
+from tasks.stores.tracking.client import address, client
+from tasks.stores.tracking.metrics import points
 
 
 @pytest.fixture
@@ -209,12 +211,22 @@ def history(run_id: str, metric: str) -> list[tuple[int, float]]:
     return [(point.step, point.value) for point in client().get_metric_history(run_id, metric)]
 
 
+def entry(run_id: str) -> spool.Entry:
+    return spool.Entry(address=address(), run_id=run_id, points=tuple(points({"loss": 0.25}, step=1)))
+
+
+def sent(log: tracking.EpochLog) -> None:
+    """Waits until the thread that sends has ended."""
+    log._join(time.monotonic() + 30)
+
+
 def test_epochs_are_sent_in_batches_and_all_at_the_end(mlflow_address: str, name: str) -> None:
     run_id = tracking.open_run(name, "epochs", {}, {})
     with tracking.EpochLog(run_id, prefix="train", most_points=10) as log:
         log(Epoch(1, train_loss=0.9))
         assert history(run_id, "train/loss") == []
         log(Epoch(2, train_loss=0.8))
+        sent(log)
         assert history(run_id, "train/loss") == [(1, 0.9), (2, 0.8)]
         log(Epoch(3, train_loss=0.7))
     assert history(run_id, "train/loss") == [(1, 0.9), (2, 0.8), (3, 0.7)]
@@ -226,6 +238,7 @@ def test_epochs_are_sent_when_it_is_time(mlflow_address: str, name: str) -> None
     run_id = tracking.open_run(name, "epochs", {}, {})
     log = tracking.EpochLog(run_id, every_seconds=0.0)
     log.report(1, {"loss": 0.5})
+    sent(log)
     assert history(run_id, "loss") == [(1, 0.5)]
 
 
@@ -241,12 +254,14 @@ def test_metrics_survive_an_mlflow_that_is_down_and_arrive_in_order_and_once(
     door: "Door", name: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = tracking.open_run(name, "epochs", {}, {})
-    monkeypatch.setattr("tasks.stores.tracking.metrics.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("tasks.stores.tracking.spool.PAUSE_SECONDS", 0.0)
     with tracking.EpochLog(run_id, every_seconds=0.0) as log:
         log.report(1, {"loss": 0.9, "odd": float("nan")})
+        sent(log)
         door.shut()
         for step in range(2, 6):
             log.report(step, {"loss": 1 / step})
+        sent(log)
         assert len(list((home / "spool").iterdir())) == 4
         door.is_open = True
         assert history(run_id, "loss") == [(1, 0.9)]
@@ -258,23 +273,19 @@ def test_metrics_survive_an_mlflow_that_is_down_and_arrive_in_order_and_once(
 def test_metrics_that_wait_are_sent_once_although_the_first_answer_was_lost(
     mlflow_address: str, name: str, home: Path
 ) -> None:
-    from tasks.stores.tracking import metrics as tracking_metrics
-
     run_id = tracking.open_run(name, "epochs", {}, {})
-    gathered = tracking_metrics.points({"loss": 0.25}, step=1)
-    tracking_metrics.send(run_id, gathered)  # arrived, but suppose that we were not told
-    tracking_metrics.keep(run_id, gathered)
+    gathered = entry(run_id)
+    spool.apply(gathered)  # arrived, but suppose that we were not told
+    spool.keep(gathered)
     tracking.close_run(run_id)
     assert history(run_id, "loss") == [(1, 0.25)]
 
 
 def test_metrics_of_a_run_that_is_gone_do_not_stand_in_the_way(mlflow_address: str, name: str, home: Path) -> None:
-    from tasks.stores.tracking import metrics as tracking_metrics
-
     run_id = tracking.open_run(name, "gone", {}, {})
     client().delete_run(run_id)
-    tracking_metrics.keep(run_id, tracking_metrics.points({"loss": 0.25}, step=1))
-    tracking_metrics.keep("0" * 32, tracking_metrics.points({"loss": 0.25}, step=1))
+    spool.keep(entry(run_id))
+    spool.keep(entry("0" * 32))
     assert tracking.open_run(name, "next", {}, {})
     assert list((home / "spool").iterdir()) == []
 
@@ -282,22 +293,22 @@ def test_metrics_of_a_run_that_is_gone_do_not_stand_in_the_way(mlflow_address: s
 def test_metrics_for_another_server_wait_for_that_one(
     mlflow_address: str, name: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.stores.tracking import metrics as tracking_metrics
-
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-        tracking_metrics.keep("0" * 32, tracking_metrics.points({"loss": 0.25}, step=1))
+        spool.keep(entry("0" * 32))
     tracking.open_run(name, "next", {}, {})
     assert len(list((home / "spool").iterdir())) == 1
 
 
-def test_a_silent_mlflow_is_left_alone_for_a_minute(name: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_mlflow_is_left_alone_for_a_while(name: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Refusing(monkeypatch, 503) as server:
         log = tracking.EpochLog("0" * 32, every_seconds=0.0)
         for step in range(5):
             log.report(step, {"loss": 0.5})
+        sent(log)
         asked = server.requests
         log.flush()
+        sent(log)
         assert server.requests == asked <= 4
     assert len(list((home / "spool").iterdir())) == 5
 
@@ -408,7 +419,7 @@ def test_says_within_seconds_that_nobody_listens(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     start = time.monotonic()
     with pytest.raises(UnavailableError, match=rf"MLflow at http://127.0.0.1:{port} does not answer .Connection refus"):
-        tracking.set_tags("0" * 32, {"a": "b"})
+        tracking.run_url("0" * 32)
     assert time.monotonic() - start < 20
 
 
@@ -418,8 +429,6 @@ def test_artifacts_fail_in_one_line_too(door: Door, name: str, tmp_path: Path) -
     door.shut()
     with pytest.raises(UnavailableError, match="does not answer"):
         tracking.log_file(run_id, tmp_path / "file")
-    with pytest.raises(UnavailableError, match="does not answer"):
-        tracking.log_text(run_id, "x", "text.txt")
 
 
 @pytest.mark.parametrize(
@@ -466,3 +475,26 @@ tracking.close_run(tracking.open_run({name!r}, "a", {{}}, {{}}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""
+
+
+def test_all_that_is_told_while_mlflow_is_away_arrives_later(door: Door, name: str, home: Path) -> None:
+    from matplotlib.figure import Figure
+
+    run_id = tracking.open_run(name, "away", {}, {})
+    door.shut()
+    tracking.log_params(run_id, {"p": "1"})
+    tracking.set_tags(run_id, {"status": "first"})
+    tracking.set_tags(run_id, {"status": "last"})
+    tracking.log_metrics(run_id, {"loss": 0.5}, step=3)
+    tracking.log_text(run_id, "häuser", "notes/card.md")
+    tracking.log_figure(run_id, Figure(), "plots/empty.png")
+    tracking.close_run(run_id, "FAILED")
+    door.is_open = True
+    tracking.open_run(name, "next", {}, {})
+    run = run_of(run_id)
+    assert (run.info.status, run.data.params, run.data.tags["status"]) == ("FAILED", {"p": "1"}, "last")
+    assert history(run_id, "loss") == [(3, 0.5)]
+    assert [each.path for each in client().list_artifacts(run_id, "plots")] == ["plots/empty.png"]
+    path = client().download_artifacts(run_id, "notes/card.md", str(home))
+    assert Path(path).read_text() == "häuser"
+    assert list((home / "spool").iterdir()) == []
