@@ -19,6 +19,7 @@ import tasks.quantize
 import tasks.reconcile
 import tasks.survey
 import tasks.train
+import tasks.watch
 
 VERBS = [
     "ingest",
@@ -34,6 +35,7 @@ VERBS = [
     "promote",
     "appoint",
     "reconcile",
+    "watch",
 ]
 
 
