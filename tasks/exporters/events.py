@@ -21,12 +21,14 @@ def emit(event: str, model: str, reason: str, **facts: Any) -> None:
     from prefect.logging import get_logger
     from prefect.runtime import flow_run
     from prefect.settings import PREFECT_API_URL
+    from prefect.utilities.urls import url_for
 
     if not PREFECT_API_URL.value():
         return
     line = " ".join(reason.split())[:REASON_CHARACTERS]
     try:
-        payload = {**facts, "model": model, "reason": line, "url": flow_run.ui_url or ""}
+        url = url_for("flow-run", flow_run.id, url_type="ui") if flow_run.id else ""
+        payload = {**facts, "model": model, "reason": line, "url": url or ""}
         resource = {"prefect.resource.id": f"ingot.model.{model}", "prefect.resource.name": model}
         emit_event(event, resource=resource, payload=payload)
     except (ValueError, RuntimeError, EventTooLarge) as error:
