@@ -18,9 +18,9 @@ def publish(
     A winner that fails its gate is rejected: nothing is written.
     """
     from tasks.exporters.card import model_card
+    from tasks.exporters.events import emit
     from tasks.exporters.golden import golden_batch
     from tasks.exporters.statement import manifest_of
-    from tasks.exporters.ui_links import show_version
     from tasks.runtime.vetting import vet_graph
     from tasks.stores import registry, tracking
     from tasks.stores.datasets import opened
@@ -34,6 +34,7 @@ def publish(
     from tasks.stores.versions import describe, rejected, run_key, tag_committed
 
     if not verdict.gate.passed:
+        emit("ingot.version.rejected", run.model_name, verdict.gate.reason, winner=verdict.winner.name)
         return rejected(verdict, run)
     failpoint("publish.before_anything")
     store, key = Store.from_environment(run.bucket, run.prefix), run_key(run, dataset)
@@ -64,13 +65,20 @@ def publish(
     committed = {"manifest.uri": tag_committed(journal, entry)}  # of an earlier try or another publisher perhaps
     failpoint("publish.after_tags")
     spent = enter(store, run.model_name, key, verdict)
-    tracking.describe_run(run.mlflow_run_id, card)
-    tracking.log_metrics(run.mlflow_run_id, {f"cost/{name}": value for name, value in spent})
-    registry.describe_model(run.model_name, card)
-    tracking.set_tags(run.mlflow_run_id, {"status": "published"} | committed)
     published = describe(journal, entry, run).model_copy(update={"candidates": verdict.measurements})
-    show_version(published, card, tracking.run_url(run.mlflow_run_id))
+    tracking.log_metrics(run.mlflow_run_id, {f"cost/{name}": value for name, value in spent})
+    tracking.set_tags(run.mlflow_run_id, {"status": "published"} | committed)
+    _tell(published, card, run)
     return published
+
+
+def _tell(published: ModelVersion, card: str, run: Run) -> None:
+    from tasks.exporters.ui_links import show_version
+    from tasks.stores import registry, tracking
+
+    tracking.describe_run(run.mlflow_run_id, card)
+    registry.describe_model(run.model_name, card)
+    show_version(published, card, tracking.run_url(run.mlflow_run_id))
 
 
 def _files_of(formats: tuple[ExtraFormat, ...]) -> list[File]:

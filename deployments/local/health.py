@@ -54,7 +54,7 @@ def ask_prefect(method: str, url: str, body: Mapping[str, Any] | None = None) ->
         headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
     answer = _client().request(method, url, json=body, headers=headers)
     answer.raise_for_status()
-    return answer.json()
+    return answer.json() if answer.content else None
 
 
 @lru_cache(maxsize=1)

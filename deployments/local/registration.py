@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ import httpx
 import yaml
 
 import flows
+from deployments.local import automations
 from deployments.local.environment import WORK_POOL
 from deployments.local.health import ask_prefect
 from deployments.local.home import Home, write_privately
@@ -21,8 +21,8 @@ from tasks.contracts import config
 from tasks.contracts.errors import ConfigError, IngotError, UnavailableError
 from tasks.contracts.record import canonical_json, sha256_hex
 from tasks.contracts.secrets import open_address
+from tasks.contracts.sighting import RETRAINING
 
-RETRAIN = re.compile(r"(^|[.:])retrain$")
 DEPLOY_SECONDS = 120.0
 POOL_SECONDS = 30.0
 
@@ -45,7 +45,7 @@ def read_deployments(prefect_file: Path = PREFECT_FILE) -> dict[str, dict[str, o
     return {
         entry["name"]: entry.get("parameters", {}).get("config", {})
         for entry in _entries(prefect_file)
-        if RETRAIN.search(entry.get("entrypoint", "retrain"))
+        if RETRAINING.search(entry.get("entrypoint", "retrain"))
     }
 
 
@@ -59,20 +59,22 @@ def _entries(prefect_file: Path) -> list[dict[str, Any]]:
 
 
 def register(home: Home, api_url: str, prefect_file: Path = PREFECT_FILE) -> tuple[str, ...]:
-    """Register every deployment, and make the work pool they run in.
+    """Register every deployment with its automations, and make the work pool they run in.
 
     Returns:
         The names of the deployments.
 
     Raises:
-        ConfigError: The parameters of one hold a password or a token, which the server would store.
+        ConfigError: The parameters of one hold a password or a token, or INGOT_NOTIFY names a block that is not there.
         IngotError: Prefect refused one.
         UnavailableError: The server does not answer.
     """
     names = deployment_names(prefect_file)
     _refuse_secrets(prefect_file)
+    automations.check_blocks(api_url)
     _make_work_pool(api_url)
     _prefect("deploy", "--all", "--prefect-file", str(prefect_file))
+    automations.settle(api_url)
     write_privately(home.registered, json.dumps(_written(api_url, prefect_file)).encode())
     return names
 
@@ -88,8 +90,15 @@ def register_if_changed(home: Home, api_url: str, prefect_file: Path = PREFECT_F
 
 def fingerprint(prefect_file: Path = PREFECT_FILE) -> str:
     """Digest of all that registration reads: the file, the flows, and the forms that become the UI's form."""
-    sources = [prefect_file, Path(config.__file__), *sorted(Path(next(iter(flows.__path__))).glob("*.py"))]
-    return sha256_hex(canonical_json([sha256_hex(path.read_bytes()) for path in sources]))
+    sources = [
+        prefect_file,
+        Path(config.__file__),
+        Path(automations.__file__),
+        *sorted(Path(next(iter(flows.__path__))).glob("*.py")),
+    ]
+    return sha256_hex(
+        canonical_json([*automations.wanted_blocks(), *(sha256_hex(path.read_bytes()) for path in sources)])
+    )
 
 
 def _refuse_secrets(prefect_file: Path) -> None:
@@ -109,6 +118,8 @@ def _written(api_url: str, prefect_file: Path) -> dict[str, str]:
 def _is_registered(home: Home, api_url: str, prefect_file: Path) -> bool:
     try:
         if json.loads(home.registered.read_bytes()) != _written(api_url, prefect_file):
+            return False
+        if not automations.are_settled(api_url):
             return False
         known = {found["name"] for found in ask_prefect("POST", f"{api_url}/deployments/filter", {})}
     except (OSError, ValueError, httpx.HTTPError):

@@ -21,6 +21,7 @@ import tasks.quantize
 import tasks.reconcile
 import tasks.survey
 import tasks.train
+import tasks.watch
 
 VERBS = [
     "ingest",
@@ -38,6 +39,7 @@ VERBS = [
     "appoint",
     "reconcile",
     "compare",
+    "watch",
 ]
 
 

@@ -1,4 +1,5 @@
 import json
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -39,10 +40,11 @@ def test_the_three_models_are_there_and_no_two_start_at_once():
 
 
 def test_promoting_and_the_reconciler_are_registered_but_retrain_nothing():
-    assert deployment_names() == ("digits", "diabetes", "messages", "promote", "reconcile", "drift")
+    assert deployment_names() == ("digits", "diabetes", "messages", "promote", "reconcile", "drift", "watch")
     others = {entry["name"]: entry for entry in CONTENT["deployments"] if entry not in RETRAINING}
     assert all(entry["work_pool"]["name"] == "ingot" for entry in others.values())
     assert others["reconcile"]["schedules"] == [{"cron": "5-59/15 * * * *", "timezone": "UTC"}]
+    assert others["watch"]["schedules"] == [{"cron": "*/5 * * * *", "timezone": "UTC"}]
     assert "schedules" not in others["promote"] and "schedules" not in others["drift"]
 
 
@@ -77,11 +79,26 @@ def test_the_fingerprint_follows_the_file(tmp_path):
 
 def test_what_the_server_has_as_it_is_is_not_registered_again(tmp_path):
     home = Home(tmp_path)
-    known = [{"name": name} for name in (*deployment_names(), "another")]
-    with answering({"POST /api/deployments/filter": (200, known)}) as (url, got):
+    names = (*deployment_names(), "another")
+    known = [{"name": name, "entrypoint": None, "parameters": {}, "id": str(uuid4())} for name in names]
+    standing = [{"name": "ingot-zombies", "tags": ["ingot"]}, {"name": "of the user", "tags": []}]
+    answers = {"POST /api/deployments/filter": (200, known), "POST /api/automations/filter": (200, standing)}
+    with answering(answers) as (url, got):
         home.registered.write_text(json.dumps({"api_url": f"{url}/api", "fingerprint": fingerprint()}))
         assert register_if_changed(home, f"{url}/api") is False
-    assert got == ["POST /api/deployments/filter"]
+    assert all(request.endswith("/filter") for request in got)
+
+
+def test_an_unknown_block_to_notify_is_refused_before_anything_is_registered(tmp_path, monkeypatch):
+    monkeypatch.setenv("INGOT_NOTIFY", "slack-webhook/team, custom-webhook/ops")
+    blocks = [{"name": "team", "block_type": {"slug": "slack-webhook"}, "id": str(uuid4())}]
+    with answering({"POST /api/block_documents/filter": (200, blocks)}) as (url, got):
+        refused = (
+            "INGOT_NOTIFY has 'custom-webhook/ops', but must name notification blocks: known are slack-webhook/team"
+        )
+        with pytest.raises(ConfigError, match=f"^{refused}$"):
+            register(Home(tmp_path), f"{url}/api")
+    assert set(got) == {"POST /api/block_documents/filter"}
 
 
 def test_a_server_that_is_away_is_named(tmp_path):
