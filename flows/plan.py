@@ -16,6 +16,7 @@ from tasks.contracts.config import RetrainConfig
 from tasks.contracts.outlook import Expectation, Outlook
 from tasks.convert import convert
 from tasks.evaluate import evaluate
+from tasks.explain import explain
 from tasks.exporters.ui_report import key_of as artifact_key
 from tasks.exporters.ui_report import leave
 from tasks.ingest import ingest
@@ -55,6 +56,7 @@ def plan(config: RetrainConfig) -> Outlook:
             return Outlook(model=run.model_name, version=entry.version, steps=tuple(looked.steps))
         found = search(looked(train, dataset, config.train, run), dataset, config, run, looked)
         verdict = looked(evaluate, found.findings, dataset, config.evaluate, run).result()
+        looked(explain, verdict, dataset, run)
         looked(convert, verdict, dataset, config.export, run)
     except Unknown:
         looked.follow(config)

@@ -19,7 +19,7 @@ def appoint(model_name: str, version: str, reason: str, margin: float | None) ->
     journal = Journal(Store.from_environment(), model_name)
     publication = publication_of(journal, version)
     made = promote_version(journal, publication, actor=getpass.getuser(), reason=reason, margin=margin)
-    if made.champion:
+    if made.changed:
         emit("ingot.version.promoted", model_name, made.reason, version=version)
     # Not an error, since that would be tried again: somebody may have rolled back by then. The reconciler sees to it.
     waits = f"; MLflow's alias follows at the next reconciliation: {made.alias_waits}" if made.alias_waits else ""

@@ -1,10 +1,26 @@
 """Explain: which inputs drive the winner's answers."""
 
 from tasks.contracts.artifacts import Dataset, Explanation, Run, Verdict
+from tasks.recall import Recall
 from tasks.step import step
 
 
-@step(name="explain")
+def _tell(explanation: Explanation, run: Run, **_: object) -> None:
+    """Show what drives the answers: in MLflow, and as an artifact of the task run."""
+    from tasks.exporters import ui_report
+    from tasks.stores import tracking
+    from tasks.stores.s3 import Store
+
+    if explanation.method == "none":
+        return
+    ui_report.show_explanation(run, explanation)
+    tracking.log_text(run.mlflow_run_id, explanation.model_dump_json(indent=1), "importance.json")
+    if explanation.figure and run.mlflow_run_id:
+        figure = Store.from_environment(run.bucket, run.prefix).get_bytes(explanation.figure)
+        tracking.log_bytes(run.mlflow_run_id, figure, "plots/importance.png")
+
+
+@step(name="explain", recall=Recall(tell=_tell))
 def explain(verdict: Verdict, dataset: Dataset, run: Run) -> Explanation:
     """Explain the winner on rows of the validation split; one that fails its gate is not worth it.
 
@@ -15,9 +31,8 @@ def explain(verdict: Verdict, dataset: Dataset, run: Run) -> Explanation:
     import numpy as np
 
     from tasks.datasets.preprocessing import encode
-    from tasks.exporters import importance, ui_report
-    from tasks.exporters.importance_plot import importance_plot
-    from tasks.stores import tracking
+    from tasks.exporters import importance
+    from tasks.exporters.importance_plot import drawn
     from tasks.stores.datasets import opened
     from tasks.stores.networks import get_network
     from tasks.stores.s3 import Store
@@ -35,9 +50,6 @@ def explain(verdict: Verdict, dataset: Dataset, run: Run) -> Explanation:
         )
         encoded = encode(data.preprocessor, some.take(range(min(len(some), importance.MOST_ATTRIBUTED))).inputs)
     explained = importance.explain(winner, some, encoded, run.seed)
-    explanation = explained.explanation
-    tracking.log_text(run.mlflow_run_id, explanation.model_dump_json(indent=1), "importance.json")
-    if explanation.influences:
-        tracking.log_figure(run.mlflow_run_id, importance_plot(explained), "plots/importance.png")
-    ui_report.show_explanation(run, explanation)
-    return explanation
+    if not explained.explanation.influences:
+        return explained.explanation
+    return explained.explanation.model_copy(update={"figure": store.put_bytes(drawn(explained))})

@@ -15,7 +15,7 @@ from tasks.contracts.explain import explain
 
 Parameters = dict[str, Any]
 
-COMMANDS = {"reconcile": "registry reconcile", "promote": "promote", "drift": "drift NAME"}
+COMMANDS = {"reconcile": "registry reconcile", "promote": "promote", "drift": "drift NAME", "watch": "deploy"}
 """The commands that do what deployments do which retrain nothing."""
 
 

@@ -392,6 +392,8 @@ class Explanation(Record):
     heat_maps: dict[str, tuple[tuple[float, ...], ...]] = {}
     """Images: the mean absolute attribution of each place, over `all` and for each class; pooled to 28 x 28 at most."""
     examples: tuple[Example, ...] = ()
+    figure: Artifact | None = None
+    """All of it in one image, PNG."""
     note: str = ""
     """What was left out or why there is nothing; one sentence."""
 

@@ -1,5 +1,6 @@
 """What drives the answers, as one figure: bars, and for images the heat maps and a few examples."""
 
+import io
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,13 @@ from tasks.exporters.importance import Explained
 
 MOST_BARS = 20
 LONGEST_NAME = 32
+
+
+def drawn(explained: Explained) -> bytes:
+    """The figure as PNG."""
+    image = io.BytesIO()
+    importance_plot(explained).savefig(image, format="png")
+    return image.getvalue()
 
 
 def importance_plot(explained: Explained) -> Figure:

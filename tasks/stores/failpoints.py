@@ -11,7 +11,7 @@ from tasks.contracts.errors import ConfigError, UnavailableError, unknown_name
 
 VARIABLE = "INGOT_FAILPOINT"
 
-REMEMBERED = ("ingest", "train", "export", "survey", "prune", "finetune", "quantize", "evaluate", "convert")
+REMEMBERED = ("ingest", "train", "export", "survey", "prune", "finetune", "quantize", "evaluate", "explain", "convert")
 """The steps that `tasks.recall` looks up."""
 
 POINTS = (

@@ -25,11 +25,13 @@ from tasks.contracts.artifacts import ModelVersion
 from tasks.contracts.config import RetrainConfig
 from tasks.convert import convert
 from tasks.evaluate import evaluate
+from tasks.explain import explain
 from tasks.exporters import plots
 from tasks.exporters.onnx_graph import export_network
 from tasks.ingest import ingest
 from tasks.promote import promote
 from tasks.publish import publish
+from tasks.stores.contracts import contract_of
 from tasks.stores.failpoints import REMEMBERED
 from tasks.stores.ingredients import parts_of
 from tasks.stores.versions import published_before
@@ -59,13 +61,14 @@ def whole(attempt: Attempt) -> ModelVersion:
     )
     call = in_process(traced(home / "trace"))
     with tracked_run(config) as run:
-        dataset = call(ingest, config.ingest, run).result()
+        dataset = call(ingest, config.ingest, run, contract_of(config.ingest, run)).result()
         if known := published_before(dataset, run):
             return call(promote, known, dataset, config.promote, run).result()
         found = search(call(train, dataset, config.train, run), dataset, config, run, call)
         verdict = call(evaluate, found.findings, dataset, config.evaluate, run)
+        explanation = call(explain, verdict, dataset, run)
         formats = call(convert, verdict, dataset, config.export, run)
-        challenger = call(publish, verdict, formats, dataset, run)
+        challenger = call(publish, verdict, formats, explanation, dataset, run)
         return call(promote, challenger, dataset, config.promote, run).result()
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "close_run",
     "copy_curves",
     "describe_run",
+    "log_bytes",
     "log_dataset",
     "log_figure",
     "log_file",
@@ -150,6 +151,12 @@ def log_figure(run_id: str, figure: Any, name: str) -> None:
     image = io.BytesIO()
     figure.savefig(image, format=Path(name).suffix.removeprefix(".") or "png")
     deliver(file_entry(run_id, name, image.getvalue()))
+
+
+@silent(None)
+def log_bytes(run_id: str, content: bytes, name: str) -> None:
+    """Logs a file that is in memory, such as an image that was drawn before."""
+    deliver(file_entry(run_id, name, content))
 
 
 @silent(None)
