@@ -49,7 +49,7 @@ def test_what_was_done_is_known_and_what_follows_is_named(done):
     outlook = plan(config_for(folder, source))
     assert [step.name for step in outlook.steps if step.state == "kept"] == steps
     assert [(step.name, step.changed) for step in outlook.steps if step.state == "runs"] == [
-        ("convert", ("it was never done",))
+        ("explain", ("it was never done",))
     ]
 
 
