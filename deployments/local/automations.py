@@ -14,6 +14,7 @@ import httpx
 
 from deployments.local.environment import WORK_POOL
 from deployments.local.health import ask_prefect
+from deployments.local.settings import read_settings
 from tasks.contracts.errors import ConfigError, IngotError, UnavailableError
 from tasks.exporters.deployments import watched_in
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 NOTIFY = "INGOT_NOTIFY"
 TAG = "ingot"
 ZOMBIES = "ingot-zombies"
-SILENT = timedelta(seconds=90)
-"""Three missed heartbeats of 30 s."""
 PAGE = 200
 FLOWS = ["retrain", "promote", "reconcile", "watch", "drift", "compress"]
 STARTERS = {"drift": "ingot.drift.detected", "new-data": "ingot.data.changed"}
@@ -125,11 +124,13 @@ def _automation(name: str, description: str, trigger: "EventTrigger", *actions: 
 
 
 def _zombies() -> "AutomationCore":
+    """A Prefect server that was away finds every run silent: one that lives is Crashed then, until it completes."""
     from prefect.automations import ChangeFlowRunState, EventTrigger, Posture
     from prefect.client.schemas.objects import StateType
 
     beat = "prefect.flow-run.heartbeat"
     ends = ("Completed", "Failed", "Crashed", "TimedOut", "Cancelled", "Paused", "Suspended", "Scheduled")
+    silent = read_settings().silent_seconds
     trigger = EventTrigger(
         after={beat},
         expect={beat, *(f"prefect.flow-run.{state}" for state in ends)},
@@ -138,9 +139,9 @@ def _zombies() -> "AutomationCore":
         for_each={"prefect.resource.id"},
         posture=Posture.Proactive,
         threshold=1,
-        within=SILENT,
+        within=timedelta(seconds=silent),
     )
-    reason = f"No heartbeat for {SILENT.seconds} s: its process is gone."
+    reason = f"No heartbeat for {silent} s: its process is gone."
     action = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=reason)
     return _automation(ZOMBIES, "Closes runs whose process died without a word.", trigger, action)
 

@@ -17,6 +17,7 @@ from deployments.local.health import ask_prefect
 from deployments.local.home import Home, write_privately
 from deployments.local.parts import executable
 from deployments.local.root import PREFECT_FILE, ROOT_VARIABLE
+from deployments.local.settings import read_settings
 from tasks.contracts import config
 from tasks.contracts.errors import ConfigError, IngotError, UnavailableError
 from tasks.contracts.record import canonical_json, sha256_hex
@@ -96,9 +97,8 @@ def fingerprint(prefect_file: Path = PREFECT_FILE) -> str:
         Path(automations.__file__),
         *sorted(Path(next(iter(flows.__path__))).glob("*.py")),
     ]
-    return sha256_hex(
-        canonical_json([*automations.wanted_blocks(), *(sha256_hex(path.read_bytes()) for path in sources)])
-    )
+    asked = [*automations.wanted_blocks(), str(read_settings().silent_seconds)]
+    return sha256_hex(canonical_json([*asked, *(sha256_hex(path.read_bytes()) for path in sources)]))
 
 
 def _refuse_secrets(prefect_file: Path) -> None:

@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     """Whose signatures count; empty trusts the key that signs."""
     up_timeout_seconds: Annotated[float, Field(gt=0)] = 180.0
     """Longest wait of `ingot up` for all parts to be healthy."""
+    silent_seconds: Annotated[int, Field(ge=60)] = 300
+    """How long a run gives no sign of life before it counts as dead; it gives one every 30 s."""
     prefect_api_url: str = Field(default="", validation_alias="PREFECT_API_URL")
     """Your own Prefect server; empty embeds one."""
     mlflow_tracking_uri: str = Field(default="", validation_alias="MLFLOW_TRACKING_URI")
