@@ -14,7 +14,7 @@ from tests.end_to_end.conftest import Stack, command
 
 pytestmark = pytest.mark.end_to_end
 
-EPOCHS = 40
+EPOCHS = 30
 RECIPE = [
     "digits", "--set", f"train.epochs={EPOCHS}", "--set", "train.hidden_sizes=[1024,1024,512]",
     "--set", "prune.ratios=[]", "--set", "quantize.schemes=[none]",

@@ -79,6 +79,41 @@ def tiny(stack, heard, tmp_path_factory):
     return stack.addresses.prefect_api_url
 
 
+@pytest.fixture(scope="module")
+def died(stack, tiny):
+    """A flow run whose process was killed once it had given a sign of life."""
+    endless = [
+        "run",
+        "diabetes",
+        "--set",
+        "model_name=died",
+        "--set",
+        "train.epochs=1000000",
+        "--set",
+        "train.patience=0",
+    ]
+    process = subprocess.Popen(
+        command(*endless), cwd=ROOT, env=stack.base, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wanted = {"flow_runs": {"name": {"like_": "died-"}, "state": {"type": {"any_": ["RUNNING"]}}}}
+    assert eventually(lambda: ask_prefect("POST", f"{tiny}/flow_runs/filter", wanted), 60)
+    (run,) = ask_prefect("POST", f"{tiny}/flow_runs/filter", wanted)
+    beats = {
+        "filter": {
+            "event": {"name": ["prefect.flow-run.heartbeat"]},
+            "resource": {"id": [f"prefect.flow-run.{run['id']}"]},
+        }
+    }
+    assert eventually(lambda: ask_prefect("POST", f"{tiny}/events/filter", beats)["events"], 60)
+    process.kill()
+    process.wait()
+    return run["id"]
+
+
+def told(heard, subject):
+    return [each["body"] for each in heard[1] if each["subject"] == subject]
+
+
 def put(stack, content):
     keys = stack.environment
     s3 = boto3.client(
@@ -94,7 +129,7 @@ def put(stack, content):
 
 
 def deploy(stack):
-    done = stack.ingot("deploy", environment={"INGOT_NOTIFY": "custom-webhook/hook"})
+    done = stack.ingot("deploy", environment={"INGOT_NOTIFY": "custom-webhook/hook", "INGOT_SILENT_SECONDS": "60"})
     assert done.returncode == 0, done.stderr
 
 
@@ -104,9 +139,11 @@ def runs(api, name, **states):
     return sorted(found, key=lambda run: run["start_time"])
 
 
-def start(api, name):
+def start(api, name, **asked):
     (deployment,) = ask_prefect("POST", f"{api}/deployments/filter", {"deployments": {"name": {"any_": [name]}}})
-    ask_prefect("POST", f"{api}/deployments/{deployment['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})
+    ask_prefect(
+        "POST", f"{api}/deployments/{deployment['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}} | asked
+    )
 
 
 def watch(api):
@@ -120,38 +157,15 @@ def automations(api):
     return {entry["name"]: (entry["id"], entry["updated"]) for entry in found}
 
 
-def test_a_cron_run_completes_and_its_promotion_is_told_with_the_reason(stack, tiny, heard):
-    assert eventually(lambda: runs(tiny, "tiny"), 150)
-    assert runs(tiny, "tiny")[0]["auto_scheduled"]
-    assert eventually(lambda: heard[1])
-    told = heard[1][0]
-    assert told["subject"] == "tiny: promoted"
-    assert told["body"].startswith("tiny promoted: ") and "no reason given" not in told["body"]
-    assert "/runs/flow-run/" in told["body"] and len(told["body"].splitlines()) == 1
-
-
 def test_new_data_in_s3_start_a_run_that_learns_from_them(stack, tiny):
-    before = len(runs(tiny, "tiny"))
     watch(tiny)
     content = (ROOT / "data/diabetes.csv").read_text().splitlines(keepends=True)
     put(stack, "".join(content[:-20]).encode())
     watch(tiny)
-    assert eventually(lambda: len(runs(tiny, "tiny")) > before, 90)
-    journal = stack.journal("tiny")
-    manifests = [journal.get_manifest(entry.manifest) for entry in journal.entries() if entry.action == "publish"]
-    assert len({made.dataset.sha256 for made in manifests}) == 2
-
-
-def test_drift_starts_runs_and_they_come_one_after_the_other(tiny):
-    before = len(runs(tiny, "tiny"))
-    resource = {"prefect.resource.id": "ingot.model.tiny"}
-    payload = {"model": "tiny", "reason": "bmi moved"}
-    event = {"event": "ingot.drift.detected", "resource": resource, "payload": payload}
-    start(tiny, "tiny")
-    ask_prefect("POST", f"{tiny}/events", [event | {"occurred": datetime.now(UTC).isoformat(), "id": str(uuid4())}])
-    assert eventually(lambda: len(runs(tiny, "tiny")) == before + 2, 120)
-    first, second = runs(tiny, "tiny")[-2:]
-    assert first["end_time"] <= second["start_time"]
+    assert eventually(lambda: runs(tiny, "tiny"), 90)
+    (made,) = stack.mlflow().search_model_versions("name = 'tiny'")
+    (data,) = stack.mlflow().get_run(made.run_id).inputs.dataset_inputs
+    assert json.loads(data.dataset.profile)["num_rows"] == len(content) - 1 - 20
 
 
 def test_two_deploys_at_once_leave_the_same_automations_and_the_users_own(stack, tiny):
@@ -169,3 +183,39 @@ def test_two_deploys_at_once_leave_the_same_automations_and_the_users_own(stack,
     assert set(after) == set(before)
     del before["ingot-drift-tiny"], after["ingot-drift-tiny"]
     assert after == before
+
+
+def test_a_cron_run_completes(tiny):
+    assert eventually(lambda: [run for run in runs(tiny, "tiny") if run["auto_scheduled"]], 150)
+
+
+def test_a_promotion_is_told_with_the_reason(tiny, heard):
+    assert eventually(lambda: told(heard, "tiny: promoted"))
+    body = told(heard, "tiny: promoted")[0]
+    assert body.startswith("tiny promoted: ") and "no reason given" not in body
+    assert "/runs/flow-run/" in body and len(body.splitlines()) == 1
+
+
+def test_a_run_that_fails_is_told_with_what_is_wrong(stack, tiny, heard):
+    missing = CONFIG | {"ingest": {"source": "s3://incoming/none.csv", "task": "regression"}}
+    start(tiny, "tiny", parameters={"config": missing})
+    assert eventually(lambda: told(heard, "tiny: failed"), 90)
+    assert "s3://incoming/none.csv" in told(heard, "tiny: failed")[0]
+
+
+def test_drift_starts_runs_and_they_come_one_after_the_other(tiny):
+    before = len(runs(tiny, "tiny"))
+    resource = {"prefect.resource.id": "ingot.model.tiny"}
+    payload = {"model": "tiny", "reason": "bmi moved"}
+    event = {"event": "ingot.drift.detected", "resource": resource, "payload": payload}
+    start(tiny, "tiny")
+    ask_prefect("POST", f"{tiny}/events", [event | {"occurred": datetime.now(UTC).isoformat(), "id": str(uuid4())}])
+    assert eventually(lambda: len(runs(tiny, "tiny")) == before + 2, 120)
+    first, second = runs(tiny, "tiny")[-2:]
+    assert first["end_time"] <= second["start_time"]
+
+
+def test_a_run_whose_process_died_without_a_word_is_closed(tiny, died):
+    """Last, since a run must be silent for a while."""
+    assert eventually(lambda: ask_prefect("GET", f"{tiny}/flow_runs/{died}")["state_type"] == "CRASHED", 150)
+    assert "No heartbeat" in ask_prefect("GET", f"{tiny}/flow_runs/{died}")["state"]["message"]
