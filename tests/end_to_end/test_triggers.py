@@ -79,7 +79,7 @@ def tiny(stack, heard, tmp_path_factory):
     return stack.addresses.prefect_api_url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def died(stack, tiny):
     """A flow run whose process was killed once it had given a sign of life."""
     endless = [
