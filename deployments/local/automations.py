@@ -79,7 +79,9 @@ def settle(api_url: str) -> None:
         if name not in standing:
             _ask("POST", f"{api_url}/automations/", automation.model_dump(mode="json"))
         elif not _alike(automation, standing[name]):
-            body = automation.model_dump(mode="json") | {"enabled": standing[name]["enabled"]}
+            body = automation.model_dump(mode="json", exclude={"owner_resource"}) | {
+                "enabled": standing[name]["enabled"]
+            }
             _ask("PUT", f"{api_url}/automations/{standing[name]['id']}", body)
     _delete_doubles(api_url)
 
