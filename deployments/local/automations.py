@@ -2,6 +2,7 @@
 
 They are known by the tag `ingot` and their names, and settled like the deployments: what is missing is made, what
 differs is changed, what nobody needs is deleted. The user's own are left alone, and so is a switch that he turned off.
+Where INGOT_NOTIFY is not set at all, notifications stay as they are; empty, they are deleted.
 """
 
 import os
@@ -72,7 +73,7 @@ def settle(api_url: str) -> None:
     """
     wanted = {automation.name: automation for automation in wanted_automations(api_url)}
     for entry in _ours(api_url):
-        if entry["name"] not in wanted:
+        if entry["name"] not in wanted and not _is_kept(entry["name"]):
             _ask("DELETE", f"{api_url}/automations/{entry['id']}")
     standing = {entry["name"]: entry for entry in _ours(api_url)}
     for name, automation in wanted.items():
@@ -92,7 +93,7 @@ def are_settled(api_url: str) -> bool:
     Raises:
         IngotError: The server does not answer, or INGOT_NOTIFY names a block that is not there.
     """
-    return {entry["name"] for entry in _ours(api_url)} == set(_names(api_url))
+    return {name for each in _ours(api_url) if not _is_kept(name := each["name"])} == set(_names(api_url))
 
 
 def wanted_automations(api_url: str) -> "list[AutomationCore]":
@@ -109,6 +110,11 @@ def _names(api_url: str) -> Iterator[str]:
     yield ZOMBIES
     yield from (_starter_name(kind, name) for name, _, _ in _retraining(api_url) for kind in STARTERS)
     yield from (_notification_name(kind, block) for block in wanted_blocks() for kind in ("failed", *NEWS))
+
+
+def _is_kept(name: str) -> bool:
+    """Notifications stay while nobody says who is to be told: INGOT_NOTIFY may be set at one deploy alone."""
+    return NOTIFY not in os.environ and name.startswith("ingot-notify-")
 
 
 def _starter_name(kind: str, deployment: str) -> str:

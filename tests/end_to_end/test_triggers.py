@@ -181,6 +181,8 @@ def test_two_deploys_at_once_leave_the_same_automations_and_the_users_own(stack,
     after = automations(tiny)
     assert len(ask_prefect("POST", f"{tiny}/automations/filter", {})) == len(after)
     assert set(after) == set(before)
+    assert stack.ingot("deploy", environment={"INGOT_SILENT_SECONDS": "60"}).returncode == 0
+    assert automations(tiny) == after, "notifications stay while nobody says who is to be told"
     del before["ingot-drift-tiny"], after["ingot-drift-tiny"]
     assert after == before
 
