@@ -41,10 +41,12 @@ def quantize(
     from tasks.runtime import scoring
     from tasks.runtime.session import load
     from tasks.runtime.slices import run_in_slices
+    from tasks.stores.checkpoints import Checkpoints
     from tasks.stores.datasets import opened
     from tasks.stores.networks import get_network
     from tasks.stores.s3 import Store
     from tasks.trainers import quantization_aware
+    from tasks.trainers.progress import to_all
 
     store = Store.from_environment(run.bucket, run.prefix)
     network, kept_float = onnx.load_from_string(store.get_bytes(graph.file)), tuple[str, ...]()
@@ -58,7 +60,10 @@ def quantize(
             mixed = sensitivity.mixed(network, ranged, checked, graph.network.loss)
             quantized, kept_float = mixed.network, mixed.kept_float
         elif scheme == "qat":
-            with watched(run, name, prune.finetune_epochs) as report:
+            with (
+                watched(run, name, prune.finetune_epochs) as report,
+                Checkpoints(store, run.step_key) as saves,
+            ):
                 trained = quantization_aware.trained_graph(
                     get_network(store, graph.network),
                     data,
@@ -66,7 +71,8 @@ def quantize(
                     opset=max(each.version for each in network.opset_import if not each.domain),
                     seed=run.seed,
                     epochs=prune.finetune_epochs,
-                    report=report,
+                    checkpoint=saves.folder,
+                    report=to_all(report, saves),
                 )
             quantized = quantizer.quantize(trained, "static", calibration)
         else:

@@ -1,6 +1,7 @@
 """Fine-tuning under int8: the training loop, run on a network that rounds as static int8 will."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import onnx
 from torch import nn
@@ -22,6 +23,7 @@ def trained_graph(
     opset: int,
     seed: int,
     epochs: int,
+    checkpoint: Path | None = None,
     report: Callable[[Epoch], None] = ignore,
 ) -> onnx.ModelProto:
     """The network, fine-tuned to bear int8 and exported in float: encoded rows to logits.
@@ -35,6 +37,7 @@ def trained_graph(
         opset: Version of the ONNX operators.
         seed: Makes batches repeatable.
         epochs: Passes over the training split; 0 leaves the weights alone.
+        checkpoint: Folder to resume from and to write to after every epoch; None keeps none.
         report: Called after every epoch.
 
     Raises:
@@ -54,6 +57,7 @@ def trained_graph(
             seed=seed,
             epochs=epochs,
             sparsity=Sparsity(),
+            checkpoint=checkpoint,
             report=report,
         )
 
