@@ -13,6 +13,7 @@ from tasks.compressors.plans import plans_of
 from tasks.compressors.schemes import FALLBACKS
 from tasks.contracts.artifacts import Run
 from tasks.contracts.config import RetrainConfig
+from tasks.contracts.errors import UnavailableError
 from tasks.contracts.outlook import Expectation, Outlook
 from tasks.convert import convert
 from tasks.evaluate import evaluate
@@ -64,8 +65,11 @@ def plan(config: RetrainConfig) -> Outlook:
 
 
 def announce(config: RetrainConfig) -> None:
-    """Show the outlook among the artifacts of the flow run that is beginning."""
-    outlook = plan(config)
+    """Show the outlook among the artifacts of the flow run that is beginning; the steps wait for what is away, not it."""
+    try:
+        outlook = plan(config)
+    except UnavailableError:
+        return
     known = f"version {outlook.version} stands: nothing to do" if outlook.version else "what is to be done, and why"
     key = f"{artifact_key(config.model_name)}-plan"
     leave(create_markdown_artifact, key=key, markdown=outlook.to_markdown(), description=known)

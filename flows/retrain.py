@@ -39,7 +39,7 @@ def retrain(config: RetrainConfig = RetrainConfig()) -> ModelVersion:
         config: Every knob of the run.
     """
     with tracked_run(config) as run:
-        patiently(lambda: announce(config))
+        announce(config)
         contract = patiently(lambda: contract_of(config.ingest, run))
         dataset = ingest.submit(config.ingest, run, contract).result()
         if known := patiently(lambda: published_before(dataset, run)):

@@ -11,6 +11,7 @@ from prefect.futures import PrefectFuture
 
 from tasks.contracts.errors import UnavailableError
 from tasks.recall import Recall, remembered
+from tasks.stores.patience import patience
 
 Result = TypeVar("Result")
 
@@ -18,9 +19,10 @@ WAITS_SECONDS = [2.0, 4.0, 8.0, 16.0, *[30.0] * 4, *[60.0] * 12]
 """Before each further try of a step: some 15 minutes in all, as long as a server may take to be mended."""
 
 
-def can_heal(_task: Any, _task_run: Any, state: Any) -> bool:
+def can_heal(_task: Any, task_run: Any, state: Any) -> bool:
     """Whether a failed state deserves another try: a server that was away may be back, a wrong input stays wrong."""
-    return isinstance(state.result(raise_on_failure=False), UnavailableError)
+    waited = sum(WAITS_SECONDS[: task_run.run_count - 1])
+    return isinstance(state.result(raise_on_failure=False), UnavailableError) and waited < patience()
 
 
 def step(
