@@ -65,7 +65,7 @@ def plan(config: RetrainConfig) -> Outlook:
 
 
 def announce(config: RetrainConfig) -> None:
-    """Show the outlook among the artifacts of the flow run that is beginning; the steps wait for what is away, not it."""
+    """Show the outlook among the artifacts of the flow run that is beginning; it waits for nobody who is away."""
     try:
         outlook = plan(config)
     except UnavailableError:
