@@ -43,7 +43,7 @@ from tests.end_to_end.crashing import Attempt
 RECIPE = {
     "ingest": {"source": "data/diabetes.csv"},
     "train": {"epochs": 3, "hidden_sizes": [16, 8], "batch_size": 64},
-    "prune": {"ratios": [0.25, 0.75], "finetune_epochs": 3},
+    "prune": {"ratios": [0.25, 0.5, 0.75], "finetune_epochs": 3},
     "quantize": {"schemes": ["none"]},
     "evaluate": {"max_drop": 50},
 }

@@ -30,6 +30,7 @@ SMALL = {
     "evaluate": {"max_drop": 50.0},
 }
 DONE_SECONDS = 120
+TRIES = 10
 
 
 def canary() -> str:
@@ -84,7 +85,11 @@ class Told:
     def prefect(self, path: str, body: dict | None = None) -> httpx.Response:
         pair = ("ann", self.canaries["PREFECT_API_AUTH_STRING"])
         url = f"{self.stack.addresses.prefect_api_url}/{path}"
-        answer = httpx.get(url, auth=pair) if body is None else httpx.post(url, json=body, auth=pair)
+        for _ in range(TRIES):  # a busy database answers 503, which Prefect's own client tries again
+            answer = httpx.get(url, auth=pair) if body is None else httpx.post(url, json=body, auth=pair)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(1)
         self.replies.append(answer.text + str(answer.headers))
         return answer
 
