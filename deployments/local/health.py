@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import httpx
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from deployments.local.environment import WORK_POOL
 from deployments.local.serving import scheme, trust
@@ -16,6 +17,9 @@ from deployments.local.state import Addresses, PartName
 from tasks.contracts.errors import IngotError
 
 TIMEOUT_SECONDS = 5.0
+BUSY = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
+"""What Prefect answers while its database is locked: it did nothing, and its own client asks again."""
+BUSY_SECONDS = 10.0
 OFFLINE_SECONDS = 95.0
 """A worker beats every 30 s; after three missed beats it is offline."""
 
@@ -41,8 +45,18 @@ def problem_of(part: PartName, addresses: Addresses, since: float = 0.0) -> str:
         return str(error) or type(error).__name__
 
 
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in BUSY
+
+
+@retry(
+    retry=retry_if_exception(_is_busy),
+    wait=wait_exponential_jitter(initial=0.5, max=4),
+    stop=stop_after_delay(BUSY_SECONDS),
+    reraise=True,
+)
 def ask_prefect(method: str, url: str, body: Mapping[str, Any] | None = None) -> Any:
-    """One request to a Prefect server, with the user's credentials for his own.
+    """One request to a Prefect server, with the user's credentials for his own; a busy one is asked again.
 
     Raises:
         httpx.HTTPError: Nobody answered, or with a fault.

@@ -10,7 +10,8 @@ def findings(settings: Settings):
 
 
 def free_settings(tmp_path) -> Settings:
-    return Settings(home=tmp_path / "home", prefect_port=23411, mlflow_port=23412, s3_port=23420, serving_port=23413)
+    """On ports that the kernel gives to nobody, these plus 10000 included."""
+    return Settings(home=tmp_path / "home", prefect_port=21411, mlflow_port=21412, s3_port=21420, serving_port=21413)
 
 
 def test_a_sound_machine_has_nothing_to_mend(tmp_path):

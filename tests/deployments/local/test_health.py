@@ -1,6 +1,8 @@
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
+from tenacity import stop_after_attempt
 
 from deployments.local.health import ask_prefect, problem_of
 from deployments.local.state import Addresses
@@ -82,3 +84,19 @@ def test_the_users_prefect_server_is_asked_with_his_credentials(monkeypatch):
         monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:pass")
         assert ask_prefect("GET", f"{url}/api/x") == 1
     assert got == ["GET /api/x Bearer pnu_1", "GET /api/x Basic YWRtaW46cGFzcw=="]
+
+
+def test_a_busy_prefect_is_asked_again(monkeypatch):
+    answers = {"GET /api/health": (503, {})}
+    with answering(answers) as (url, got):
+        monkeypatch.setattr(ask_prefect.retry, "sleep", lambda _: answers.update({"GET /api/health": (200, True)}))
+        assert ask_prefect("GET", f"{url}/api/health") is True
+    assert len(got) == 2
+
+
+def test_a_prefect_that_stays_busy_is_told_as_it_is(monkeypatch):
+    monkeypatch.setattr(ask_prefect.retry, "stop", stop_after_attempt(3))
+    monkeypatch.setattr(ask_prefect.retry, "sleep", lambda _: None)
+    with answering({"GET /api/health": (503, {})}) as (url, got), pytest.raises(httpx.HTTPStatusError, match="503"):
+        ask_prefect("GET", f"{url}/api/health")
+    assert len(got) == 3
