@@ -16,7 +16,7 @@ from prefect.context import TaskRunContext
 from prefect.states import Completed
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.contracts.artifacts import Run
+from tasks.contracts.artifacts import Network, Run
 from tasks.contracts.result import Result
 from tasks.stores import checkpoints, tracking
 from tasks.stores.failpoints import failpoint
@@ -71,7 +71,7 @@ def remembered(body: Callable[..., Value], *, step: str, run_name: str | None, r
             if checkpoints.folder_of(key).exists():  # of a run that was cut off once its result stood
                 checkpoints.forget(store, key)
             note_latest(store, run.model_name, name, key)
-            _tell_of_hit(recall, result, name, given)
+            _tell_of_hit(recall, name, known, given)
             _tell(recall, value, given)
             return Completed(name="Cached", data=value) if TaskRunContext.get() else value
         failpoint(f"{step}.before_body")
@@ -144,11 +144,13 @@ def _tell(recall: Recall, value: Any, given: Mapping[str, Any]) -> None:
         recall.tell(value, **given)
 
 
-def _tell_of_hit(recall: Recall, result: Result, name: str, given: Mapping[str, Any]) -> None:
+def _tell_of_hit(recall: Recall, name: str, known: tuple[Result, Any], given: Mapping[str, Any]) -> None:
     """Says in MLflow whose work this is, and copies its curves."""
     run: Run = given["run"]
+    result, value = known
     if result.mlflow_run_id == run.mlflow_run_id:
         return
     tracking.set_tags(run.mlflow_run_id, {f"cached.{name}": result.mlflow_run_id or "a run without MLflow"})
     if recall.curves:
-        tracking.copy_curves(result.mlflow_run_id, run.mlflow_run_id, recall.curves.format(**given))
+        last = value.epochs or None if isinstance(value, Network) else None
+        tracking.copy_curves(result.mlflow_run_id, run.mlflow_run_id, recall.curves.format(**given), last)

@@ -177,7 +177,8 @@ class _Training:
                 f"the validation loss is {validation_loss} after epoch {number}, but must be finite: "
                 f"lower train.learning_rate (now {self.settings['learning_rate']:g})"
             )
-        return Epoch(number, train_loss, validation_loss, metric, rate, time.perf_counter() - started)
+        ended = time.time_ns() // 1_000_000
+        return Epoch(number, train_loss, validation_loss, metric, rate, time.perf_counter() - started, ended)
 
     def _pass(self, number: int) -> float:
         """One pass over the training rows: their mean loss."""

@@ -49,6 +49,7 @@ class Epoch:
         metric: On the validation split: accuracy (0 to 1), or RMSE in the targets' unit.
         learning_rate: Of the first step.
         seconds: Wall time, validation included.
+        ended_ms: When it ended, in milliseconds since 1970; 0 if nobody wrote it down.
     """
 
     number: int
@@ -57,6 +58,7 @@ class Epoch:
     metric: float
     learning_rate: float
     seconds: float
+    ended_ms: int = 0
 
 
 @dataclass(frozen=True)

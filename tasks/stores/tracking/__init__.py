@@ -96,13 +96,21 @@ def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> Non
 
 
 @silent(None)
-def copy_curves(from_run_id: str, run_id: str, prefix: str) -> None:
-    """Copies the metrics `<prefix>/...` of one run to another, with their steps and times; nothing if it is gone."""
+def copy_curves(from_run_id: str, run_id: str, prefix: str, last_step: int | None = None) -> None:
+    """Copies the metrics `<prefix>/name` of one run to another, with their steps and times; nothing if it is gone.
+
+    Args:
+        from_run_id: Whose curves.
+        run_id: Who gets them.
+        prefix: Of the metrics; those of prefixes below it are another step's.
+        last_step: Where they end: another step may have gone on from there.
+    """
     mlflow = client()
     with unless("RESOURCE_DOES_NOT_EXIST"):
-        names = [name for name in mlflow.get_run(from_run_id).data.metrics if name.startswith(f"{prefix}/")]
+        names = [name for name in mlflow.get_run(from_run_id).data.metrics if name.rpartition("/")[0] == prefix]
         for name in names:
-            history = mlflow.get_metric_history(from_run_id, name)
+            found = mlflow.get_metric_history(from_run_id, name)
+            history = [each for each in found if last_step is None or each.step <= last_step]
             copied = tuple(Point(m.key, m.value, m.timestamp, m.step) for m in history)
             deliver(Entry(address=address(), run_id=run_id, points=copied))
 

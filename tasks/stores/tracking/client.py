@@ -8,10 +8,13 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from tasks.contracts.errors import IngotError, InputError, UnavailableError
+
+if TYPE_CHECKING:
+    import requests
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -29,7 +32,11 @@ DEFAULTS = {
 }
 
 REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
+STATUS = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
+LATER = (408, 425, 429)
+"""Of the answers that refuse, those that say when rather than what."""
 SILENT = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED")
+HEALTH_SECONDS = 5.0
 REASON = re.compile(r"Connection refused|timed out|too many \d+ error responses|Failed to resolve|Connection aborted")
 
 
@@ -102,7 +109,19 @@ def answered() -> Iterator[None]:
     except MlflowException as error:
         raise _translate(str(error.error_code), str(error)) from error
     except requests.RequestException as error:
-        raise _no_answer(str(error)) from error
+        raise _refusal(error) from error
+
+
+def answers() -> bool:
+    """Whether MLflow is there, whatever it says to one question; a file or a database of the user's always is."""
+    import requests
+
+    if not address().startswith("http"):
+        return True
+    try:
+        return requests.get(f"{address()}/health", timeout=HEALTH_SECONDS).status_code < 500
+    except requests.RequestException:
+        return False
 
 
 @contextmanager
@@ -117,8 +136,9 @@ def unless(code: str) -> Iterator[None]:
 
 
 def error_code(error: InputError) -> str:
-    """MLflow's own code for what it refused."""
-    return str(getattr(error.__cause__, "error_code", ""))
+    """MLflow's own code for what it refused; files are refused by HTTP's alone."""
+    status = getattr(getattr(error.__cause__, "response", None), "status_code", 0)
+    return STATUS.get(status) or str(getattr(error.__cause__, "error_code", ""))
 
 
 def _translate(code: str, message: str) -> IngotError:
@@ -133,6 +153,15 @@ def _translate(code: str, message: str) -> IngotError:
     if code in SILENT:
         return _no_answer(message)
     return InputError(f"MLflow at {place} refused: {message.strip().splitlines()[0][:300]}")
+
+
+def _refusal(error: "requests.RequestException") -> IngotError:
+    """What a file transfer failed of: it answers with HTTP's status alone."""
+    answer = error.response
+    if answer is None or not 400 <= answer.status_code < 500 or answer.status_code in LATER:
+        return _no_answer(str(error))
+    status = answer.status_code
+    return _translate(STATUS.get(status, "BAD_REQUEST"), f"the server answered {status} {answer.reason}")
 
 
 def _no_answer(message: str) -> UnavailableError:

@@ -55,10 +55,14 @@ class Epoch(Protocol):
     def seconds(self) -> float:
         """Wall time."""
 
+    @property
+    def ended_ms(self) -> int:
+        """When it ended, in milliseconds since 1970; 0 is now."""
 
-def points(metrics: Mapping[str, float], step: int) -> list[Point]:
-    """Points of this moment."""
-    now = time.time_ns() // 1_000_000
+
+def points(metrics: Mapping[str, float], step: int, time_ms: int = 0) -> list[Point]:
+    """Points of a moment, which is now if none is given."""
+    now = time_ms or time.time_ns() // 1_000_000
     return [Point(name, float(value), now, step) for name, value in metrics.items()]
 
 
@@ -83,7 +87,10 @@ class EpochLog:
         self._sender: threading.Thread | None = None
 
     def __call__(self, epoch: Epoch) -> None:
-        """Reports an epoch as `<prefix>/loss`, `/validation_loss`, `/validation_metric`, ...."""
+        """Reports an epoch as `<prefix>/loss`, `/validation_loss`, `/validation_metric`, ....
+
+        One that is reported again, since its training was resumed, is the same point for MLflow: it has its own time.
+        """
         self.report(
             epoch.number,
             {
@@ -93,13 +100,14 @@ class EpochLog:
                 "learning_rate": epoch.learning_rate,
                 "seconds": epoch.seconds,
             },
+            epoch.ended_ms,
         )
 
-    def report(self, step: int, metrics: Mapping[str, float]) -> None:
+    def report(self, step: int, metrics: Mapping[str, float], time_ms: int = 0) -> None:
         """Takes the values of one step, and sends what has gathered if it is time."""
         if not self._run_id:
             return
-        self._waiting += points({self._prefix + name: value for name, value in metrics.items()}, step)
+        self._waiting += points({self._prefix + name: value for name, value in metrics.items()}, step, time_ms)
         if time.monotonic() >= self._next or len(self._waiting) >= self._most_points:
             self.flush()
 

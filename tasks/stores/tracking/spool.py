@@ -2,7 +2,8 @@
 
 So nothing is lost while MLflow is away or this process is killed. Everything here may be sent twice: MLflow keeps a
 point (name, value, time, step) once, and tags, parameters, files and an end with its own time stay what they are.
-Processes take turns. A file that is no entry of ours is put aside as `.broken`; what is for another server waits.
+Processes take turns. A file that is no entry of ours, or that nobody can take, is put aside as `.broken`; what is for
+another server waits.
 """
 
 import base64
@@ -24,7 +25,8 @@ from pydantic import ValidationError
 
 from tasks.contracts.errors import InputError, UnavailableError
 from tasks.contracts.record import Record
-from tasks.stores.tracking.client import REFUSED, address, answered, client, error_code
+from tasks.contracts.secrets import masked
+from tasks.stores.tracking.client import REFUSED, address, answered, answers, client, error_code
 
 BATCH = 1000
 """Most points that MLflow takes at once."""
@@ -109,7 +111,7 @@ def keep(entry: Entry) -> Path:
     place = folder()
     place.mkdir(parents=True, exist_ok=True)
     text = json.dumps(entry.model_dump())
-    if len(text) + sum(_size(path) for path in place.iterdir()) > MOST_BYTES:
+    if len(text) + sum(map(_size, _waiting())) > MOST_BYTES:
         raise OSError(errno.EDQUOT, f"more than {MOST_BYTES >> 20} MiB wait for MLflow")
     path = place / f"{time.time_ns()}-{next(_numbers):09d}-{uuid4().hex}.json"
     part = path.with_suffix(".part")
@@ -124,6 +126,8 @@ def keep(entry: Entry) -> Path:
 def replay(own: Path | None = None, *, again: bool = True) -> None:
     """Tells MLflow all that waits for it, oldest first. What it no longer takes is let go.
 
+    A run of which it cannot take one thing, though it answers, waits; the others do not wait for it.
+
     Args:
         own: The entry whose refusal is to be raised.
         again: Ask also a server that did not answer a moment ago.
@@ -137,14 +141,21 @@ def replay(own: Path | None = None, *, again: bool = True) -> None:
         return
     with _turn() as ours:
         seen: set[Path] = set()
+        held: set[str] = set()
         while ours and (waiting := [path for path in _waiting() if path not in seen]):
             for path in waiting:
                 seen.add(path)
+                entry = _read(path)
+                if entry is None or entry.address != server or entry.run_id in held:
+                    continue
                 try:
-                    _take(path, server, own)
-                except UnavailableError:
-                    _silent_until[server] = time.monotonic() + PAUSE_SECONDS
-                    raise
+                    _take(path, entry, own)
+                except UnavailableError as error:
+                    if not answers():
+                        _silent_until[server] = time.monotonic() + PAUSE_SECONDS
+                        raise
+                    log.warning("what run %s shall be told waits: %s", entry.run_id, error)
+                    held.add(entry.run_id)
                 _silent_until.pop(server, None)
 
 
@@ -177,10 +188,7 @@ def folder() -> Path:
     return Path(os.environ.get("INGOT_HOME", ".ingot")) / "spool"
 
 
-def _take(path: Path, server: str, own: Path | None) -> None:
-    entry = _read(path)
-    if entry is None or entry.address != server:
-        return
+def _take(path: Path, entry: Entry, own: Path | None) -> None:
     try:
         apply(entry)
     except InputError as error:
@@ -190,6 +198,13 @@ def _take(path: Path, server: str, own: Path | None) -> None:
         if path == own:
             raise
         log.warning("run %s is not told what waited for it: %s", entry.run_id, error)
+    except UnavailableError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a file may go to any kind of store, which fails in its own words
+        reason = masked(f"{type(error).__name__}: {error}")
+        log.warning("run %s is not told what waited for it (%s): it is put aside", entry.run_id, reason)
+        _put_aside(path)
+        return
     path.unlink(missing_ok=True)
 
 
@@ -201,9 +216,13 @@ def _read(path: Path) -> Entry | None:
         return None
     except (OSError, ValueError, RecursionError, ValidationError):
         log.warning("%s is no entry of ours: it is put aside", path)
-        with suppress(OSError):
-            path.replace(path.with_suffix(".broken"))
+        _put_aside(path)
         return None
+
+
+def _put_aside(path: Path) -> None:
+    with suppress(OSError):
+        path.replace(path.with_suffix(".broken"))
 
 
 def _log_file(entry: Entry) -> None:

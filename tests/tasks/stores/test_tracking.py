@@ -205,6 +205,7 @@ class Epoch:
     metric: float = 0.7
     learning_rate: float = 0.1
     seconds: float = 0.01
+    ended_ms: int = 0
 
 
 def history(run_id: str, metric: str) -> list[tuple[int, float]]:
@@ -232,6 +233,28 @@ def test_epochs_are_sent_in_batches_and_all_at_the_end(mlflow_address: str, name
     assert history(run_id, "train/loss") == [(1, 0.9), (2, 0.8), (3, 0.7)]
     assert history(run_id, "train/validation_loss") == [(1, 0.6), (2, 0.6), (3, 0.6)]
     assert history(run_id, "train/validation_metric") == [(1, 0.7), (2, 0.7), (3, 0.7)]
+
+
+def test_epochs_that_a_resumed_training_reports_again_stand_once(mlflow_address: str, name: str) -> None:
+    run_id = tracking.open_run(name, "epochs", {}, {})
+    for _ in range(2):
+        with tracking.EpochLog(run_id, prefix="train") as log:
+            log(Epoch(1, ended_ms=1_000))
+            log(Epoch(2, ended_ms=2_000))
+    assert history(run_id, "train/loss") == [(1, 0.5), (2, 0.5)]
+    (first, _) = client().get_metric_history(run_id, "train/loss")
+    assert first.timestamp == 1_000
+
+
+def test_curves_are_copied_up_to_the_epoch_that_the_result_holds_and_no_others(mlflow_address: str, name: str) -> None:
+    before, run_id = (tracking.open_run(name, each, {}, {}) for each in ("before", "now"))
+    with tracking.EpochLog(before, prefix="channels-50") as log:
+        for number in (1, 2, 3):
+            log(Epoch(number))
+    tracking.log_metrics(before, {"channels-50/qat/loss": 0.5}, step=1)
+    tracking.copy_curves(before, run_id, "channels-50", last_step=2)
+    assert history(run_id, "channels-50/loss") == [(1, 0.5), (2, 0.5)]
+    assert history(run_id, "channels-50/qat/loss") == []
 
 
 def test_epochs_are_sent_when_it_is_time(mlflow_address: str, name: str) -> None:

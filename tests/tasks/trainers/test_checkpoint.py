@@ -75,7 +75,7 @@ def interrupting(at):
 
 
 def without_time(epochs):
-    return [replace(epoch, seconds=0.0) for epoch in epochs]
+    return [replace(epoch, seconds=0.0, ended_ms=0) for epoch in epochs]
 
 
 @pytest.mark.parametrize(
@@ -241,5 +241,6 @@ def test_kill_9_costs_at_most_the_epoch_that_was_under_way(tmp_path):
     resumed = trained(tmp_path)
     whole = trained(None)
     assert without_time(resumed.epochs) == without_time(whole.epochs)
-    assert [epoch.seconds for epoch in resumed.epochs[: len(survived)]] == [epoch["seconds"] for epoch in survived]
+    for when in ("seconds", "ended_ms"):
+        assert [getattr(epoch, when) for epoch in resumed.epochs[: len(survived)]] == [each[when] for each in survived]
     assert state_of(resumed.module) == state_of(whole.module)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,7 +50,7 @@ class Server:
 
     def __init__(self) -> None:
         outer = self
-        self.model, self.mood = Model(), "well"
+        self.model, self.mood, self.poison = Model(), "well", "no run"
         self.awake = threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
@@ -57,14 +58,16 @@ class Server:
                 content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 if outer.mood == "hangs":
                     outer.awake.wait(30)
-                if outer.mood in ("well", "loses the answer"):
+                ill = outer.poison.encode() in content
+                if outer.mood in ("well", "loses the answer") and not ill:
                     outer.model.take(self.path, json.loads(content or b"{}"))
                 if outer.mood in ("refuses", "loses the answer", "hangs"):
                     self.close_connection = True
                     self.connection.close()
                     return
-                answer = b"{}" if outer.mood == "well" else b""
-                self.send_response(200 if outer.mood == "well" else 500)
+                well = outer.mood == "well" and not ill
+                answer = b"{}" if well else b""
+                self.send_response(200 if well else 500)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
@@ -94,7 +97,7 @@ def shared() -> Iterator[Server]:
 
 @pytest.fixture
 def server(shared, tmp_path, monkeypatch) -> Server:
-    shared.model, shared.mood = Model(), "well"
+    shared.model, shared.mood, shared.poison = Model(), "well", "no run"
     shared.awake.clear()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", shared.address)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -228,3 +231,55 @@ def test_credentials_that_are_refused_lose_nothing(server, monkeypatch):
     with suppress(UnavailableError):
         replay()
     assert len(server.model.points) == 1
+
+
+def test_a_run_that_a_sound_server_cannot_take_waits_and_the_others_do_not_wait_for_it(server):
+    ill = "b" * 32
+    server.poison = ill
+    kept = [keep(entry(server, 0).model_copy(update={"run_id": ill})), keep(entry(server, 1))]
+    kept.append(keep(Entry(address=server.address, run_id=ill, tags={"after": "the points"})))
+    replay()
+    assert [point[3] for point in server.model.points] == [1]
+    assert server.model.tags == {}, "what comes later of a run does not come first"
+    assert waiting() == [kept[0], kept[2]]
+    server.poison = "no run"
+    replay()
+    assert sorted(point[3] for point in server.model.points) == [0, 1] and server.model.tags
+    assert waiting() == []
+
+
+def refusal(status: int) -> requests.HTTPError:
+    answer = requests.Response()
+    answer.status_code, answer.reason = status, "because"
+    return requests.HTTPError(f"{status} Client Error", response=answer)
+
+
+@pytest.mark.parametrize(
+    ("failure", "left"),
+    [
+        (refusal(413), []),
+        (PermissionError(13, "Permission denied", "/mlruns"), [".broken"]),
+        (RuntimeError("an artifact store of the user's own"), [".broken"]),
+        (refusal(429), [".json"]),
+    ],
+    ids=str,
+)
+def test_a_file_that_nobody_takes_stands_in_no_others_way(server, monkeypatch, failure, left):
+    def fail(_: Entry) -> None:
+        raise failure
+
+    monkeypatch.setattr(spool, "_log_file", fail)
+    keep(Entry(address=server.address, run_id="b" * 32, file="plots/pareto.png", content=""))
+    deliver(entry(server, 0))
+    assert len(server.model.points) == 1
+    assert [path.suffix for path in waiting()] == left
+
+
+def test_a_file_that_is_refused_for_want_of_rights_waits(server, monkeypatch):
+    def fail(_: Entry) -> None:
+        raise refusal(403)
+
+    monkeypatch.setattr(spool, "_log_file", fail)
+    with pytest.raises(InputError, match="MLFLOW_TRACKING_PASSWORD"):
+        deliver(Entry(address=server.address, run_id=RUN, file="plots/pareto.png", content=""))
+    assert [path.suffix for path in waiting()] == [".json"]
