@@ -67,7 +67,7 @@ def remembered(body: Callable[..., Value], *, step: str, run_name: str | None, r
             return value
         key, name = key_of(step, parts), name_of(step, run_name, given)
         if (known := look_up(store, key, body)) is not None:
-            result, value = known
+            _, value = known
             if checkpoints.folder_of(key).exists():  # of a run that was cut off once its result stood
                 checkpoints.forget(store, key)
             note_latest(store, run.model_name, name, key)

@@ -5,10 +5,9 @@ code is that of the step's module and of every first-party module that it import
 function; so a change to serving repeats no training.
 """
 
-import ast
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import BaseModel
 from tasks.contracts.artifacts import Run
 from tasks.contracts.config import Form
 from tasks.contracts.record import Record, canonical_json, sha256_hex
+from tasks.stores.import_graph import closure, imports
 
 ROOT = Path(__file__).parents[2]
 FIRST_PARTY = "tasks"
@@ -73,7 +73,7 @@ def code_of(module: str) -> str:
 @cache
 def libraries_of(module: str) -> dict[str, str]:
     """The version of every library that a first-party module, or what it imports, imports."""
-    names = {name.partition(".")[0] for path in _closure(module) for name in _imports(path)}
+    names = {name.partition(".")[0] for path in _closure(module) for name in imports(path, ROOT)}
     foreign = sorted(names - sys.stdlib_module_names - {FIRST_PARTY, "flows", "deployments"})
     return {name: found for name in foreign if (found := _version(name))}
 
@@ -87,35 +87,4 @@ def _version(name: str) -> str:
 
 @cache
 def _closure(module: str) -> frozenset[Path]:
-    found: set[Path] = set()
-    waiting = list(_files(module))
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting += [file for name in _imports(path) for file in _files(name)]
-    return frozenset(found)
-
-
-@cache
-def _imports(path: Path) -> frozenset[str]:
-    """All names that a file imports; `from a import b` may mean the module `a.b`."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            names |= {each.name for each in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
-    return frozenset(names)
-
-
-def _files(module: str) -> Iterator[Path]:
-    """The file of a first-party module, and those of the packages that are imported on the way to it."""
-    parts = module.split(".")
-    if parts[0] != FIRST_PARTY:
-        return
-    for length in range(1, len(parts) + 1):
-        place = ROOT.joinpath(*parts[:length])
-        for path in (place.with_suffix(".py"), place / "__init__.py"):
-            if path.is_file():
-                yield path
+    return closure(module, ROOT, (FIRST_PARTY,))

@@ -3,6 +3,8 @@
 import hashlib
 import importlib.util
 import subprocess
+import sys
+import sysconfig
 from functools import cache
 from pathlib import Path
 from uuid import uuid4
@@ -10,6 +12,7 @@ from uuid import uuid4
 from tasks.contracts.config import RetrainConfig, TrainConfig
 from tasks.contracts.record import canonical_json, sha256_hex
 from tasks.stores.fingerprints import fingerprint
+from tasks.stores.import_graph import closure
 from tasks.stores.s3 import Store
 
 PACKAGE = Path(__file__).parents[1]
@@ -39,12 +42,35 @@ def foreign_digest(config: TrainConfig, store: Store) -> str:
 
 
 def _module_digest(import_path: str) -> str:
-    """Of the source of a module outside Ingot; empty where there is none: whoever imports it says what is wrong."""
-    try:
-        found = importlib.util.find_spec(import_path.partition(":")[0]) if import_path else None
-    except (ImportError, ValueError):
+    """Of the sources of a module outside Ingot, and of all that it imports from the folder that holds its package.
+
+    Of an installed package its own modules count. Empty where there is none: whoever imports it says what is wrong.
+    """
+    module = import_path.partition(":")[0]
+    top = module.partition(".")[0]
+    root = _root_of(top) if top else None
+    if root is None:
         return ""
-    return sha256_hex(Path(found.origin).read_bytes()) if found and found.origin and found.has_location else ""
+    installed = str(root) in {sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")}
+    files = sorted(closure(module, root, (top,) if installed else ()))
+    return sha256_hex(canonical_json([[f.relative_to(root).as_posix(), sha256_hex(f.read_bytes())] for f in files]))
+
+
+def _root_of(package: str) -> Path | None:
+    """The folder that a package or a module is imported from; looked for where training looks, this folder last."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    importlib.invalidate_caches()
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    if found is None:
+        return None
+    if found.submodule_search_locations:
+        return Path(next(iter(found.submodule_search_locations))).parent
+    return Path(found.origin).parent if found.origin and found.has_location else None
 
 
 def config_digest(config: RetrainConfig) -> str:

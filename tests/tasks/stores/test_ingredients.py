@@ -24,3 +24,11 @@ def test_the_libraries_are_those_that_the_code_imports_with_their_versions():
 
 def test_a_key_changes_with_each_part():
     assert len({key_of("a", {}), key_of("b", {}), key_of("a", {"x": "1"}), key_of("a", {"x": "2"})}) == 4
+
+
+def test_modules_that_are_imported_by_name_or_run_as_programs_belong_to_the_code():
+    files = {path.relative_to(ingredients.ROOT).as_posix() for path in ingredients._closure("tasks.train")}
+    assert {"tasks/models/pretrained/keras_file.py", "tasks/trainers/worker.py"} <= files
+    converting = {path.relative_to(ingredients.ROOT).as_posix() for path in ingredients._closure("tasks.convert")}
+    assert "tasks/exporters/litert_worker.py" in converting
+    assert "openvino" in libraries_of("tasks.convert") or not ingredients._version("openvino")
