@@ -12,16 +12,15 @@ def watch() -> list[Sighting]:
     from prefect.logging import get_run_logger
 
     from tasks.exporters.deployments import watched_deployments
-    from tasks.exporters.events import delivered, emit
+    from tasks.exporters.events import tell
     from tasks.stores.s3 import Store
     from tasks.stores.watching import look
 
-    def tell(deployment: str, model: str, reason: str) -> bool:
-        emit("ingot.data.changed", model, reason, deployment=deployment)
-        return delivered()
-
     store = Store.from_environment()
-    found = [look(store, each, partial(tell, each.deployment, each.model)) for each in watched_deployments()]
+    found = []
+    for each in watched_deployments():
+        changed = partial(tell, "ingot.data.changed", each.model, deployment=each.deployment)
+        found.append(look(store, each, changed))
     for sighting in found:
         if sighting.reason:
             get_run_logger().info("%s: %s", sighting.watched.deployment, sighting.reason)

@@ -70,11 +70,9 @@ def drift_and_show(config: DriftConfig, *, as_json: bool, flow: Flow | None = No
         raise UnavailableError(f"the Prefect server does not answer ({problem}): start it, or correct PREFECT_API_URL")
     keep_logs_off_the_terminal(settings.place)
     from flows.drift import drift
-    from tasks.exporters.events import delivered
 
     with shown(steps):
         report = (flow or drift)(config)
-    delivered()
     show(report, as_json=as_json)
     return DRIFTED if report.drifted else 0
 

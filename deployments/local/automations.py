@@ -1,8 +1,8 @@
 """Prefect's automations that belong to us: what starts runs by itself, closes the dead ones, and notifies.
 
-They are known by the tag `ingot` and their names, and settled like the deployments: what is missing is made, what
-differs is changed, what nobody needs is deleted. The user's own are left alone, and so is a switch that he turned off.
-Where INGOT_NOTIFY is not set at all, notifications stay as they are; empty, they are deleted.
+They are known by the tag `ingot` and names that begin with it, and settled like the deployments: what is missing is
+made, what differs is changed, what nobody needs is deleted. The user's own are left alone, and so is a switch that he
+turned off. Where INGOT_NOTIFY is not set at all, notifications stay as they are; empty, they are deleted.
 """
 
 import os
@@ -18,6 +18,7 @@ from deployments.local.health import ask_prefect
 from deployments.local.settings import read_settings
 from tasks.contracts.errors import ConfigError, IngotError, UnavailableError
 from tasks.exporters.deployments import watched_in
+from tasks.exporters.events import DEPLOYMENT
 
 if TYPE_CHECKING:
     from prefect.automations import AutomationCore, EventTrigger
@@ -157,7 +158,10 @@ def _zombies() -> "AutomationCore":
 def _starter(kind: str, deployment: str, model: str, deployment_id: UUID) -> "AutomationCore":
     from prefect.automations import EventTrigger, RunDeployment
 
-    trigger = EventTrigger(expect={STARTERS[kind]}, match={"prefect.resource.id": f"ingot.model.{model}"})
+    match: dict[str, str | list[str]] = {"prefect.resource.id": f"ingot.model.{model}"}
+    if kind == "new-data":  # others may learn the same model from other sources
+        match[DEPLOYMENT] = deployment
+    trigger = EventTrigger(expect={STARTERS[kind]}, match=match)
     description = f"Runs {deployment} on {STARTERS[kind]} of {model}."
     return _automation(
         _starter_name(kind, deployment), description, trigger, RunDeployment(deployment_id=deployment_id)
@@ -204,7 +208,8 @@ def _known_blocks(api_url: str) -> dict[str, UUID]:
 
 
 def _ours(api_url: str) -> list[dict[str, Any]]:
-    return [entry for entry in _pages(f"{api_url}/automations/filter", {}) if TAG in entry["tags"]]
+    found = _pages(f"{api_url}/automations/filter", {})
+    return [entry for entry in found if TAG in entry["tags"] and entry["name"].startswith(f"{TAG}-")]
 
 
 def _alike(wanted: "AutomationCore", standing: Mapping[str, Any]) -> bool:

@@ -44,7 +44,7 @@ def read_deployments(prefect_file: Path = PREFECT_FILE) -> dict[str, dict[str, o
         ConfigError: The file is not there, or not what Prefect reads.
     """
     return {
-        entry["name"]: entry.get("parameters", {}).get("config", {})
+        entry["name"]: (entry.get("parameters") or {}).get("config") or {}
         for entry in _entries(prefect_file)
         if RETRAINING.search(entry.get("entrypoint", "retrain"))
     }

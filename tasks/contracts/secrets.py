@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 MASK = "***"
 SHORTEST = 8
@@ -112,8 +112,10 @@ def _parts(value: str) -> Iterator[str]:
     if "-----BEGIN" in value:
         yield from (line for line in value.split() if "-----" not in line and line.isascii())
     elif "://" in value:
-        parts = urlsplit(value)
-        yield from (value, unquote(parts.password or ""), parts.password or "")
+        # By hand: it may be no address, and whoever is told so must not be told the password.
+        user = value.partition("://")[2].rpartition("@")[0]
+        password = user.partition(":")[2]
+        yield from (value, user, unquote(password), password)
         yield from (unquote(found) for found in re.findall(rf"{_QUERY}([^&#;\s]+)", value))
     elif not value.startswith(("/", "~", "./")):
         yield from (value, value.partition(":")[2])

@@ -5,8 +5,7 @@ from typing import Any
 
 from tasks.contracts.drift import DriftReport
 from tasks.contracts.errors import InputError, UnavailableError
-from tasks.exporters import drift_report
-from tasks.exporters.events import emit
+from tasks.exporters import drift_report, events
 from tasks.stores import tracking
 
 DETECTED = "ingot.drift.detected"
@@ -22,7 +21,7 @@ def tell(report: DriftReport, flow_run_id: str = "", flow_run_url: str = "") -> 
         flow_run_url: Its page.
 
     Returns:
-        The report, with a note if MLflow did not take it.
+        The report, with a note if MLflow or Prefect did not take it.
     """
     figure = drift_report.picture(report)
     run_url, trouble = "", ""
@@ -36,8 +35,14 @@ def tell(report: DriftReport, flow_run_id: str = "", flow_run_url: str = "") -> 
         _show(report, run_url, figure)
     if report.drifted:
         names = [column.name[:200] for column in drift_report.in_order(report.columns) if column.drifted]
-        facts = {"version": report.version, "columns": names[:MOST_COLUMNS], "rows": report.rows, "report": run_url}
-        emit(DETECTED, report.model, report.reason, **facts)
+        facts: dict[str, Any] = {
+            "version": report.version,
+            "columns": names[:MOST_COLUMNS],
+            "rows": report.rows,
+            "report": run_url,
+        }
+        if not events.tell(DETECTED, report.model, report.reason, **facts):
+            report = report.model_copy(update={"notes": (*report.notes, "Prefect was not told: no run starts on this")})
     return report
 
 

@@ -1,10 +1,10 @@
 """What becomes of a model, told to Prefect: its automations start runs and send notifications on these events."""
 
-from threading import Thread
 from typing import Any
 
 REASON_CHARACTERS = 500
-DELIVERY_SECONDS = 30.0
+DEPLOYMENT = "ingot.deployment"
+"""Label of an event's resource, where it concerns one deployment of a model alone."""
 
 
 def emit(event: str, model: str, reason: str, **facts: Any) -> None:
@@ -18,31 +18,68 @@ def emit(event: str, model: str, reason: str, **facts: Any) -> None:
     """
     from prefect.events import emit_event
     from prefect.exceptions import EventTooLarge
-    from prefect.logging import get_logger
+
+    if not _is_heard():
+        return
+    try:
+        emit_event(**_parts(event, model, reason, facts))
+    except (ValueError, RuntimeError, EventTooLarge) as error:
+        _warn(event, model, error)
+
+
+def tell(event: str, model: str, reason: str, deployment: str = "", **facts: Any) -> bool:
+    """Sends an event on which runs start, and waits until the server has it; False if it does not take it.
+
+    Args:
+        event: As `ingot.data.changed`.
+        model: Its name; the event's resource is `ingot.model.<name>`.
+        reason: Why, in one line.
+        deployment: Which one of the model's it concerns; empty is any.
+        facts: More of the payload; plain JSON.
+    """
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.events import Event
     from prefect.runtime import flow_run
+
+    if not _is_heard():
+        return True
+    try:
+        made = Event.model_validate(_parts(event, model, reason, facts, deployment) | _cause(str(flow_run.id or "")))
+        with get_client(sync_client=True) as client:
+            client.request("POST", "/events", json=[made.model_dump(mode="json")])
+    except (httpx.HTTPError, RuntimeError, ValueError) as error:
+        _warn(event, model, error)
+        return False
+    return True
+
+
+def _is_heard() -> bool:
     from prefect.settings import PREFECT_API_URL
+
+    return bool(PREFECT_API_URL.value())
+
+
+def _parts(event: str, model: str, reason: str, facts: dict[str, Any], deployment: str = "") -> dict[str, Any]:
+    from prefect.runtime import flow_run
     from prefect.utilities.urls import url_for
 
-    if not PREFECT_API_URL.value():
-        return
+    url = url_for("flow-run", flow_run.id, url_type="ui") if flow_run.id else ""
     line = " ".join(reason.split())[:REASON_CHARACTERS]
-    try:
-        url = url_for("flow-run", flow_run.id, url_type="ui") if flow_run.id else ""
-        payload = {**facts, "model": model, "reason": line, "url": url or ""}
-        resource = {"prefect.resource.id": f"ingot.model.{model}", "prefect.resource.name": model}
-        emit_event(event, resource=resource, payload=payload)
-    except (ValueError, RuntimeError, EventTooLarge) as error:
-        get_logger("ingot.events").warning("%s of %s was not told: %s", event, model, error)
+    payload = {**facts, "model": model, "reason": line, "url": url or ""}
+    resource = {"prefect.resource.id": f"ingot.model.{model}", "prefect.resource.name": model}
+    if deployment:
+        resource[DEPLOYMENT] = payload["deployment"] = deployment
+    return {"event": event, "resource": resource, "payload": payload}
 
 
-def delivered(seconds: float = DELIVERY_SECONDS) -> bool:
-    """Waits until the events of this process have left it; False if they did not in time."""
-    from prefect.events.worker import EventsWorker
-    from prefect.settings import PREFECT_API_URL
+def _cause(flow_run_id: str) -> dict[str, Any]:
+    """The flow run that an event comes from, as Prefect's own sender adds it."""
+    related = {"prefect.resource.id": f"prefect.flow-run.{flow_run_id}", "prefect.resource.role": "flow-run"}
+    return {"related": [related]} if flow_run_id else {}
 
-    if not PREFECT_API_URL.value():
-        return True
-    waiting = Thread(target=EventsWorker.instance().wait_until_empty, daemon=True)
-    waiting.start()
-    waiting.join(seconds)
-    return not waiting.is_alive()
+
+def _warn(event: str, model: str, error: Exception) -> None:
+    from prefect.logging import get_logger
+
+    get_logger("ingot.events").warning("%s of %s was not told: %s", event, model, error)

@@ -1,23 +1,27 @@
 """Where a training keeps its checkpoints: a folder on this machine, and now and then a copy in the store.
 
 The folder holds the last epoch, whatever happens to the process; the copy lets another machine take over. Both are
-named by the key of the step's result, and are deleted once that result stands.
+named by the key of the step's result, and are deleted once that result stands. Copies share no blob with anything else,
+so that each can be deleted when the next one stands.
 """
 
 import os
 import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tasks.contracts.artifacts import Artifact
-from tasks.contracts.errors import IngotError
+from tasks.contracts.errors import IngotError, UnavailableError
 from tasks.stores.failpoints import failpoint
 from tasks.stores.s3 import Store
 
 NAME = "last.safetensors"
+RECORD = "last.json"
+"""Which copy is the last."""
 EVERY_SECONDS = 15.0
 """Between two copies: another machine repeats at most so much, or an epoch."""
 
@@ -28,15 +32,22 @@ def folder_of(key: str) -> Path:
 
 
 def restore(store: Store, key: str) -> None:
-    """Fetches the copy in the store where this machine has no checkpoint of its own."""
+    """Fetches the copy in the store where this machine has no checkpoint of its own.
+
+    Raises:
+        UnavailableError: nobody can tell whether there is one.
+    """
     path = folder_of(key) / NAME
     if path.exists():
         return
-    found = store.read(_place(key))
+    place = _place(store, key)
+    found = place.read(RECORD)
     if found is None:
         return
     try:
-        store.fetch(Artifact.model_validate_json(found.content), path)
+        place.fetch(Artifact.model_validate_json(found.content), path)
+    except UnavailableError:
+        raise
     except (IngotError, ValueError):  # a copy that is gone or broken: the training begins again
         return
 
@@ -44,7 +55,7 @@ def restore(store: Store, key: str) -> None:
 def forget(store: Store, key: str) -> None:
     """Deletes the checkpoints of a step whose result stands."""
     shutil.rmtree(folder_of(key), ignore_errors=True)
-    store.delete(_place(key))
+    _sweep(_place(store, key))
 
 
 class Checkpoints:
@@ -87,13 +98,24 @@ class Checkpoints:
             self._thread.join()
 
     def _copy(self) -> None:
+        place = _place(self._store, self._key)
         try:
-            copy = self._store.put_file(folder_of(self._key) / NAME)
-            standing = self._store.read(_place(self._key))
-            self._store.replace(_place(self._key), copy.to_bytes(), standing.etag if standing else None)
+            copy = place.put_file(folder_of(self._key) / NAME)
+            standing = place.read(RECORD)
+            place.replace(RECORD, copy.to_bytes(), standing.etag if standing else None)
+            _sweep(place, copy)
         except IngotError:  # away, or the file was replaced meanwhile: there will be another epoch
             return
 
 
-def _place(key: str) -> str:
-    return f"checkpoints/{key}/last.json"
+def _place(store: Store, key: str) -> Store:
+    """The part of the store that holds nothing but the copies of one training."""
+    return replace(store, prefix=f"{store.prefix}checkpoints/{key}/")
+
+
+def _sweep(place: Store, copy: Artifact | None = None) -> None:
+    """Deletes all copies but one."""
+    kept = {RECORD, *copy.chunks} if copy else set()
+    for key in list(place.keys("")):
+        if key.rpartition("/")[2] not in kept:
+            place.delete(key)

@@ -1,7 +1,10 @@
 """Whether a source still holds what it held, told without reading it where its keeper tells."""
 
 import hashlib
+import os
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tasks.contracts.errors import DataError
 from tasks.contracts.record import canonical_json, sha256_hex
@@ -10,6 +13,14 @@ from tasks.stores import web
 from tasks.stores.s3 import Store
 
 PIECE_BYTES = 2**20
+MUTE = (401, 403, 405, 501)
+"""What a server answers that lets nobody ask for the head alone; a link signed for GET is refused so as well."""
+SIGNATURES = {"x-amz-signature", "x-goog-signature", "signature", "sig"}
+SIGNER = re.compile(
+    r"x-(amz|goog)-.*|signature|awsaccesskeyid|googleaccessid|expires|policy|key-pair-id"  # S3, Google, CloudFront
+    r"|sig|s[etvrp]|spr|sip|sdd|sk(oid|tid|t|e|s|v)"  # Azure
+)
+"""Parameters of a signed link that another signature changes."""
 
 
 def fingerprint(store: Store, source: str) -> str:
@@ -39,13 +50,18 @@ def _digest(facts: list[list[object]]) -> str:
 
 
 def _on_disk(path: Path) -> str:
-    if not path.exists():
-        raise DataError(f"source is '{path}', but there is nothing there: look at it from {Path.cwd()}")
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     try:
-        return _digest([[file.relative_to(path).as_posix(), _content(file)] for file in files])
+        if not path.exists():
+            raise DataError(f"source is '{path}', but there is nothing there: look at it from {Path.cwd()}")
+        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+        return _digest([[_name(file, path), _content(file)] for file in files])
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}), but must be: check its rights") from error
+
+
+def _name(file: Path, folder: Path) -> str:
+    """Any bytes may be a name."""
+    return os.fsencode(file.relative_to(folder).as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _content(file: Path) -> str:
@@ -57,8 +73,20 @@ def _content(file: Path) -> str:
 
 
 def _of_web(address: str, source: str) -> str:
-    """By the address without its secrets: a link that is signed anew leads to the same."""
+    """By the address without what signs it: a link that is signed anew leads to the same."""
     with web.asked("HEAD", address, source, "source") as answer:
-        etag = answer.headers.get("etag", "")
-        strong = answer.is_success and etag and not etag.startswith("W/")
-        return _digest([[masked(address), etag]]) if strong else ""
+        status, etag = answer.status_code, answer.headers.get("etag", "")
+    if status in MUTE:
+        return ""
+    web.refuse(source, status)
+    return _digest([[masked(_unsigned(address)), etag]]) if etag and not etag.startswith("W/") else ""
+
+
+def _unsigned(address: str) -> str:
+    parts = urlsplit(address)
+    pairs = [pair for pair in parts.query.split("&") if pair]
+    names = [pair.partition("=")[0].lower() for pair in pairs]
+    if not SIGNATURES.intersection(names):
+        return address
+    kept = [pair for name, pair in zip(names, pairs, strict=True) if not SIGNER.fullmatch(name)]
+    return parts._replace(query="&".join(kept)).geturl()

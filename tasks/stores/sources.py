@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import httpx
 
-from tasks.contracts.errors import DataError, UnavailableError
+from tasks.contracts.errors import DataError
 from tasks.stores import web
 from tasks.stores.s3 import Store
 
@@ -35,10 +35,15 @@ def local_source(store: Store, source: str, to: Path, max_bytes: int, *, field: 
 
 
 def _on_disk(path: Path, max_bytes: int, field: str) -> Path:
-    if not path.exists():
-        raise DataError(f"{field} is '{path}', but there is nothing there: look at it from {Path.cwd()}")
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    total = sum(file.stat().st_size for file in files)
+    try:
+        if not path.exists():
+            raise DataError(f"{field} is '{path}', but there is nothing there: look at it from {Path.cwd()}")
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        total = sum(file.stat().st_size for file in files)
+    except OSError as error:
+        raise DataError(
+            f"{field} is '{path}', which cannot be read ({error.strerror}): check it and its rights"
+        ) from error
     if total > max_bytes:
         raise DataError(f"{path} holds {total} bytes, but ingest.max_bytes is {max_bytes}: raise it, or name less data")
     return path
@@ -54,15 +59,7 @@ def _download(address: str, source: str, to: Path, max_bytes: int, field: str) -
 
 
 def _refuse(source: str, answer: httpx.Response, max_bytes: int) -> None:
-    if answer.status_code >= 500 or answer.status_code == 429:
-        raise UnavailableError(f"{source} answered {answer.status_code}: try again later")
-    if answer.status_code in (401, 403):
-        raise DataError(
-            f"{source} answered {answer.status_code}, but must let us in: put user and password into ~/.netrc, "
-            "or the address with its token into a variable INGOT_SOURCE_SALES and name env://INGOT_SOURCE_SALES"
-        )
-    if answer.status_code != 200:
-        raise DataError(f"{source} answered {answer.status_code}, but must answer 200: check the address")
+    web.refuse(source, answer.status_code)
     announced = answer.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > max_bytes:
         raise DataError(f"{source} holds {announced} bytes, but ingest.max_bytes is {max_bytes}: raise it")

@@ -28,7 +28,10 @@ def look(store: Store, watched: Watched, tell: Callable[[str], bool]) -> Sightin
     key = _key(watched)
     standing = store.read(key)
     before = _seen(standing)
-    if before is None or before.source != watched.source or not (before.fingerprint and now):
+    if before and before.source == watched.source and before.fingerprint and not now:
+        mute = f"{watched.source} does not say any more whether it changed: what it was is remembered"
+        return Sighting(watched=watched, state="unwatchable", reason=mute)
+    if before is None or before.source != watched.source or not before.fingerprint:
         return _first(store, key, watched, now, standing)
     if before.fingerprint == now and before.told:
         return Sighting(watched=watched, state="same")

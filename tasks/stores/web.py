@@ -13,6 +13,7 @@ from tasks.contracts.secrets import masked
 TIMEOUT_SECONDS = 30
 MOST_REDIRECTS = 5
 ENVIRONMENT = "env://"
+LATER = (408, 425, 429)
 
 
 def address_of(source: str, field: str = "source") -> str:
@@ -61,6 +62,24 @@ def asked(method: str, address: str, source: str, field: str) -> Iterator[httpx.
         raise UnavailableError(
             f"{source} did not answer ({type(error).__name__}): check the address and try again"
         ) from error
+
+
+def refuse(source: str, status: int) -> None:
+    """Goes on only after an answer of 200.
+
+    Raises:
+        DataError: There is nothing, or we are not let in.
+        UnavailableError: The server cannot answer now.
+    """
+    if status >= 500 or status in LATER:
+        raise UnavailableError(f"{source} answered {status}: try again later")
+    if status in (401, 403):
+        raise DataError(
+            f"{source} answered {status}, but must let us in: put user and password into ~/.netrc, "
+            "or the address with its token into a variable INGOT_SOURCE_SALES and name env://INGOT_SOURCE_SALES"
+        )
+    if status != 200:
+        raise DataError(f"{source} answered {status}, but must answer 200: check the address")
 
 
 def _password() -> httpx.NetRCAuth | None:

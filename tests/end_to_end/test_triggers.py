@@ -172,6 +172,7 @@ def test_two_deploys_at_once_leave_the_same_automations_and_the_users_own(stack,
     (known,) = (e for e in ask_prefect("POST", f"{tiny}/automations/filter", {}) if e["name"] == "ingot-zombies")
     own = {key: known[key] for key in ("trigger", "actions")} | {"name": "ingot-of-mine", "enabled": False}
     ask_prefect("POST", f"{tiny}/automations/", own)
+    ask_prefect("POST", f"{tiny}/automations/", own | {"name": "page-me", "tags": ["ingot"]})
     before = automations(tiny)
     expected = {"ingot-zombies", "ingot-drift-tiny", "ingot-new-data-tiny", "ingot-notify-failed-custom-webhook/hook"}
     assert set(before) >= expected

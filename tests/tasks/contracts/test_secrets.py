@@ -84,6 +84,9 @@ def test_a_value_of_a_wrong_type_is_not_repeated_either():
         ("INGOT_SOURCE_SALES", f"https://host/a?code={HIDDEN}", f"https://host/a?code={HIDDEN}"),
         ("INGOT_SOURCE_SALES", f"https://ann:{HIDDEN}@host/a", HIDDEN),
         ("INGOT_SOURCE_SALES", f"https://host/a?token={HIDDEN}&b=1", HIDDEN),
+        ("INGOT_SOURCE_SALES", f"https://{HIDDEN}@host/a", HIDDEN),
+        ("INGOT_SOURCE_SALES", f"https://ann:p[{HIDDEN}@host/a", f"p[{HIDDEN}"),
+        ("INGOT_SOURCE_SALES", f"https://ann:p/@{HIDDEN}@ho]st/a", f"p/@{HIDDEN}"),
     ],
 )
 def test_an_error_never_quotes_a_secret_of_the_environment(monkeypatch, variable, value, secret):

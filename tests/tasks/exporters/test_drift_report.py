@@ -37,7 +37,7 @@ def told(monkeypatch):
     events = []
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(drift_telling, "emit", lambda *names, **facts: events.append((*names, facts)))
+    monkeypatch.setattr(drift_telling.events, "tell", lambda *names, **facts: not events.append((*names, facts)))
     return events
 
 
@@ -93,3 +93,8 @@ def test_while_mlflow_is_away_the_report_says_so_in_one_line_and_drift_is_told(t
 def test_without_drift_nothing_is_told(told):
     assert not drift_telling.tell(report_of("a", shift=0)).drifted
     assert told == []
+
+
+def test_that_prefect_was_not_told_stands_in_the_report(told, monkeypatch):
+    monkeypatch.setattr(drift_telling.events, "tell", lambda *_, **__: False)
+    assert drift_telling.tell(report_of("income")).notes[-1] == "Prefect was not told: no run starts on this"

@@ -5,7 +5,12 @@ from prefect.events.clients import AssertingEventsClient
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks.exporters.events import delivered, emit
+from tasks.exporters.events import emit, tell
+from tests.deployments.local.servers import answering
+
+
+def delivered():
+    EventsWorker.instance().wait_until_empty()
 
 
 @pytest.fixture
@@ -20,7 +25,7 @@ def sent():
 
 def test_an_event_names_the_model_and_the_reason_in_one_line(sent):
     emit("ingot.version.promoted", "größe", "better:\r\n 3\u2028 points" + "!" * 9999, version="4")
-    assert delivered()
+    delivered()
     (event,) = sent()
     assert event.event == "ingot.version.promoted" and event.resource.id == "ingot.model.größe"
     assert event.payload["reason"].startswith("better: 3 points!") and len(event.payload["reason"]) == 500
@@ -30,11 +35,25 @@ def test_an_event_names_the_model_and_the_reason_in_one_line(sent):
 def test_what_cannot_be_told_fails_nothing(sent):
     emit("ingot.version.promoted", "m", "x", huge="x" * 10**7)
     emit("ingot.version.promoted", "m", "x", strange=object())
-    assert delivered()
+    delivered()
 
 
 def test_without_a_server_nothing_is_sent(sent):
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
         emit("ingot.version.promoted", "m", "x")
-        assert delivered()
+        delivered()
     assert not sent()
+
+
+def test_an_event_on_which_runs_start_is_told_only_when_the_server_has_it():
+    answers = {"POST /api/events": (204, None)}
+    with answering(answers) as (url, got), temporary_settings({PREFECT_API_URL: f"{url}/api"}):
+        assert tell("ingot.data.changed", "m", "data changed", deployment="nightly")
+        answers["POST /api/events"] = (400, {})
+        assert not tell("ingot.data.changed", "m", "data changed")
+        assert not tell("ingot.data.changed", "m", "data changed", strange=object())
+    assert sum(each.startswith("POST /api/events") for each in got) == 2
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert not tell("ingot.data.changed", "m", "data changed")
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        assert tell("ingot.data.changed", "m", "data changed"), "there is nobody to be told"

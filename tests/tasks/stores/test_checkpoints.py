@@ -1,5 +1,6 @@
 import pytest
 
+from tasks.contracts.errors import UnavailableError
 from tasks.stores import checkpoints
 from tasks.stores.checkpoints import Checkpoints, folder_of, forget
 from tasks.stores.s3 import Store
@@ -32,6 +33,38 @@ def test_what_lies_here_is_not_replaced_by_an_older_copy(store):
     write("key", b"after epoch 4")
     with Checkpoints(store, "key") as saves:
         assert (saves.folder / checkpoints.NAME).read_bytes() == b"after epoch 4"
+
+
+def test_of_all_copies_one_stands_and_nothing_else_is_touched(store):
+    store.put_bytes(b"somebody else's")
+    before = set(store.keys(""))
+    for epoch in range(4):
+        with Checkpoints(store, "key", every_seconds=0) as saves:
+            write("key", b"after epoch %d" % epoch)
+            saves()
+    copies = set(store.keys("")) - before
+    assert len(copies) == 2 and "checkpoints/key/last.json" in copies
+    forget(store, "key")
+    assert set(store.keys("")) == before
+
+
+def test_a_copy_that_is_broken_is_no_copy_and_a_store_that_is_away_is_waited_for(store, tmp_path, monkeypatch):
+    with Checkpoints(store, "key", every_seconds=0) as saves:
+        write("key", b"after epoch 3")
+        saves()
+    monkeypatch.setenv("INGOT_HOME", str(tmp_path / "there"))
+
+    def away(*_):
+        raise UnavailableError("S3 does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "fetch", away)
+        with pytest.raises(UnavailableError), Checkpoints(store, "key"):
+            pass
+    (blob,) = store.keys("checkpoints/key/blobs/")
+    store.delete(blob)
+    with Checkpoints(store, "key") as saves:
+        assert not (saves.folder / checkpoints.NAME).exists()
 
 
 def test_a_store_that_is_away_costs_copies_only(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -44,11 +46,20 @@ def test_an_unknown_scheme_is_left_to_whoever_reads_it(store):
     assert fingerprint(store, "ftp://host/a.csv") == ""
 
 
+def test_any_bytes_may_be_a_name_and_what_cannot_be_read_is_refused(store, tmp_path):
+    (tmp_path / "rows").mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/rows/\xff.csv")).write_text("x\n1\n")
+    assert len(fingerprint(store, str(tmp_path / "rows"))) == 64
+    with pytest.raises(DataError, match="cannot be read"):
+        fingerprint(store, "x" * 5000)
+
+
 class Web(BaseHTTPRequestHandler):
     etag = '"1"'
+    status = 200
 
     def do_HEAD(self):
-        self.send_response(200)
+        self.send_response(self.status)
         if self.etag:
             self.send_header("ETag", self.etag)
         self.end_headers()
@@ -73,6 +84,40 @@ def test_a_web_page_is_told_by_a_strong_etag_alone(store, web, monkeypatch):
     assert fingerprint(store, web) not in ("", first)
     for weak in ('W/"2"', ""):
         monkeypatch.setattr(Web, "etag", weak)
+        assert fingerprint(store, web) == ""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("X-Amz-Date=1&X-Amz-Expires=60&X-Amz-Signature=a", "X-Amz-Date=2&X-Amz-Expires=90&X-Amz-Signature=b"),
+        ("X-Goog-Date=1&X-Goog-Signature=a", "X-Goog-Date=2&X-Goog-Signature=b"),
+        ("sv=2&se=2026-01-01&sr=b&sp=r&sig=a", "sv=2&se=2026-02-02&sr=b&sp=r&sig=b"),
+        ("Expires=1&Signature=a&Key-Pair-Id=K", "Expires=2&Signature=b&Key-Pair-Id=K"),
+    ],
+)
+def test_a_link_that_is_signed_anew_leads_to_the_same(store, web, one, other):
+    assert fingerprint(store, f"{web}?year=1&{one}") == fingerprint(store, f"{web}?year=1&{other}")
+    assert fingerprint(store, f"{web}?year=1&{one}") != fingerprint(store, f"{web}?year=2&{one}")
+
+
+def test_what_signs_nothing_belongs_to_the_address(store, web):
+    assert fingerprint(store, f"{web}?se=1&expires=1") != fingerprint(store, f"{web}?se=2&expires=1")
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_a_server_that_cannot_answer_now_is_unavailable(store, web, monkeypatch, status):
+    monkeypatch.setattr(Web, "status", status)
+    with pytest.raises(UnavailableError, match=str(status)):
+        fingerprint(store, web)
+
+
+def test_what_is_gone_is_refused_and_who_lets_nobody_ask_is_mute(store, web, monkeypatch):
+    monkeypatch.setattr(Web, "status", 404)
+    with pytest.raises(DataError, match="404"):
+        fingerprint(store, web)
+    for status in (403, 405):
+        monkeypatch.setattr(Web, "status", status)
         assert fingerprint(store, web) == ""
 
 

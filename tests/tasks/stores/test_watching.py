@@ -88,3 +88,13 @@ def test_what_cannot_be_watched_is_said_once(store, watched, monkeypatch):
 def test_a_note_that_is_no_note_is_written_anew(store, watched):
     store.create("watch/t%C3%A4glich%20%2F%201.json", b"[]")
     assert [watching.look(store, watched, Told()).state for _ in range(2)] == ["first", "same"]
+
+
+def test_a_source_that_is_mute_for_a_while_loses_no_change(store, watched, monkeypatch):
+    seen, told, states = iter(["a", "b", "", "b", "", "c"]), Told(True, True), []
+    monkeypatch.setattr(watching, "fingerprint", lambda *_: next(seen))
+    for _ in range(6):
+        found = watching.look(store, watched, told)
+        states.append(found.state)
+    assert states == ["first", "changed", "unwatchable", "same", "unwatchable", "changed"]
+    assert len(told.reasons) == 2
