@@ -25,7 +25,7 @@ from tasks.recall import arguments_of, look_up, parts_for
 from tasks.stores.contracts import contract_of
 from tasks.stores.ingredients import key_of
 from tasks.stores.journal import Journal
-from tasks.stores.results import latest_names, latest_result
+from tasks.stores.results import about, latest_names, latest_result
 from tasks.stores.s3 import Store
 from tasks.stores.versions import run_key
 from tasks.train import train
@@ -135,7 +135,6 @@ def _short(part: str | None) -> str:
 
 def _is_asked_for(name: str, config: RetrainConfig) -> bool:
     """Whether a step of an earlier run belongs to this recipe as well."""
-    _, _, rest = name.partition(" ")
-    network, _, scheme = rest.partition(" ")
+    network, scheme = about(name)
     networks = {"", "dense", *(plan.name for plan in plans_of(config.prune))}
     return network in networks and scheme in {"", *config.quantize.schemes, *FALLBACKS}

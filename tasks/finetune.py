@@ -10,7 +10,11 @@ GENTLER = 0.25
 by 0.06 and 0.08 points over a full restart, which is within what two runs differ by."""
 
 
-@step(name="finetune", task_run_name="finetune {network.name}", recall=Recall(curves="{network.name}"))
+@step(
+    name="finetune",
+    task_run_name="finetune {network.name}+{network.epochs}",
+    recall=Recall(curves="{network.name}"),
+)
 def finetune(
     network: Network,
     *,
@@ -23,7 +27,8 @@ def finetune(
 ) -> Network:
     """Go on from the network's weights for so many epochs, and store what comes of it.
 
-    A weight that is exactly zero stays zero, whatever the network is called: pruning made it so.
+    A weight that is exactly zero stays zero, whatever the network is called: pruning made it so. Each round has a name
+    of its own, by the epochs that came before it.
     """
     from dataclasses import replace
 

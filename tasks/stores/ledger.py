@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from tasks.contracts.artifacts import Verdict
 from tasks.contracts.errors import IntegrityError
 from tasks.contracts.result import Cost, LedgerRow
-from tasks.stores.results import latest_names, latest_result
+from tasks.stores.results import about, latest_names, latest_result
 from tasks.stores.s3 import Store
 
 ROWS = TypeAdapter(tuple[LedgerRow, ...])
@@ -20,7 +20,7 @@ def rows_of(store: Store, model: str, verdict: Verdict) -> tuple[LedgerRow, ...]
     networks = {"", "dense", *(name.partition("/")[0] for name in tried)}
 
     def belongs(name: str) -> bool:
-        network, _, scheme = name.partition(" ")[2].partition(" ")
+        network, scheme = about(name)
         return network in networks and (not scheme or f"{network}/{scheme}" in tried)
 
     results = [latest_result(store, model, name) for name in latest_names(store, model) if belongs(name)]

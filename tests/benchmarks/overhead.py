@@ -65,6 +65,7 @@ def plainly(config: "RetrainConfig") -> int:  # noqa: F821
     from flows.trial import in_process
     from tasks.convert import convert
     from tasks.evaluate import evaluate
+    from tasks.explain import explain
     from tasks.ingest import ingest
     from tasks.promote import promote
     from tasks.publish import publish
@@ -76,8 +77,9 @@ def plainly(config: "RetrainConfig") -> int:  # noqa: F821
         dataset = call(ingest, config.ingest, run).result()
         found = search(call(train, dataset, config.train, run), dataset, config, run, call)
         verdict = call(evaluate, found.findings, dataset, config.evaluate, run).result()
+        explanation = call(explain, verdict, dataset, run).result()
         formats = call(convert, verdict, dataset, config.export, run).result()
-        challenger = call(publish, verdict, formats, dataset, run).result()
+        challenger = call(publish, verdict, formats, explanation, dataset, run).result()
         call(promote, challenger, dataset, config.promote, run)
     return len(done)
 

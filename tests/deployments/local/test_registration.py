@@ -122,8 +122,9 @@ def test_a_deployment_with_a_password_is_refused_before_the_server_hears_of_it(t
     assert "hidden" not in str(caught.value)
 
 
-def test_a_deployment_without_parameters_holds_no_password(tmp_path):
+@pytest.mark.parametrize("entry", ["parameters: {config: }", "parameters: ", "parameters: {}", "schedules: []"])
+def test_a_deployment_without_parameters_holds_no_password(tmp_path, entry):
     file = tmp_path / "prefect.yaml"
-    file.write_text("deployments: [{name: a, parameters: {config: }}]")
+    file.write_text(f"deployments: [{{name: a, {entry}}}]")
     with pytest.raises(UnavailableError, match="does not answer"):
         register(Home(tmp_path), "http://127.0.0.1:1/api", file)
