@@ -32,8 +32,8 @@ def log_verdict(
         tracking.log_metrics(child, _figures(verdict, measurement))
         tracking.close_run(child)
     for dropped in verdict.dropped:
-        tags = {"dropped": dropped.rung, "reason": dropped.reason}
-        tracking.close_run(tracking.child_run(parent, dropped.name, {}, tags))
+        tags = {"dropped": dropped.rung, "reason": dropped.reason, "mlflow.note.content": dropped.reason}
+        tracking.close_run(tracking.child_run(parent, dropped.name, _place(dropped.name), tags))
     tracking.log_metrics(
         parent, {**_figures(verdict, verdict.winning), f"test/{verdict.metric_name}": verdict.test_metric}
     )
@@ -64,8 +64,13 @@ def pareto(verdict: Verdict) -> dict[str, Any]:
 
 
 def _params(measurement: Measurement) -> dict[str, str]:
-    network, scheme = measurement.name.split("/")
-    return {"network": network, "scheme": scheme, "within_budget": str(measurement.within_budget).lower()}
+    return _place(measurement.name) | {"within_budget": str(measurement.within_budget).lower()}
+
+
+def _place(name: str) -> dict[str, str]:
+    """Network and scheme of a trial, by which runs are compared."""
+    network, _, scheme = name.partition("/")
+    return {"network": network, "scheme": scheme or "not tried"}
 
 
 def _tags(verdict: Verdict, measurement: Measurement) -> dict[str, str]:

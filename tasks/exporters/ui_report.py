@@ -53,12 +53,18 @@ def show_formats(run: Run, formats: Sequence[ExtraFormat]) -> None:
 def show_explanation(run: Run, explanation: Explanation) -> None:
     """What drives the answers; nothing where no task run is under way."""
     markdown = "\n".join(["# What drives the answers", "", *influence_table(explanation)])
-    leave(create_markdown_artifact, key=f"{key_of(run.model_name)}-importance", markdown=markdown)
+    said = f"What drives the answers: {explanation.method}"
+    leave(create_markdown_artifact, key=f"{key_of(run.model_name)}-importance", markdown=markdown, description=said)
 
 
 def show_data(run: Run, report: str) -> None:
     """What ingest found in the data; nothing where no task run is under way."""
-    leave(create_markdown_artifact, key=f"{key_of(run.model_name)}-data", markdown=report, description="The data")
+    leave(
+        create_markdown_artifact,
+        key=f"{key_of(run.model_name)}-data",
+        markdown=report,
+        description="Columns and what is odd",
+    )
 
 
 def key_of(model: str) -> str:
