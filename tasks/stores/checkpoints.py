@@ -9,7 +9,6 @@ import os
 import shutil
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -110,7 +109,7 @@ class Checkpoints:
 
 def _place(store: Store, key: str) -> Store:
     """The part of the store that holds nothing but the copies of one training."""
-    return replace(store, prefix=f"{store.prefix}checkpoints/{key}/")
+    return store.part(f"checkpoints/{key}/")
 
 
 def _sweep(place: Store, copy: Artifact | None = None) -> None:

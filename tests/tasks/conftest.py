@@ -27,6 +27,13 @@ class Memory:
     """A store in a dictionary."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
+    parts: dict[str, "Memory"] = field(default_factory=dict)
+
+    def part(self, prefix: str) -> "Memory":
+        return self.parts.setdefault(prefix, Memory())
+
+    def keys(self, prefix: str) -> list[str]:
+        return [key for key in self.objects if key.startswith(prefix)]
 
     def put_bytes(self, content: bytes) -> Artifact:
         digest = sha256_hex(content)

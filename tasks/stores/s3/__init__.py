@@ -7,7 +7,7 @@ read back what stands before they answer. A local folder can stand in for S3, wi
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -62,6 +62,10 @@ class Store:
         bucket = bucket or os.environ.get("INGOT_BUCKET", "") or "ingot"
         connection = open_folder(bucket) if bucket.startswith(SCHEME) else connect()
         return cls(bucket, prefix or os.environ.get("INGOT_PREFIX", ""), connection)
+
+    def part(self, prefix: str) -> "Store":
+        """The part of this store whose keys begin so: a store of its own, that shares no blob with the whole."""
+        return replace(self, prefix=self.prefix + prefix)
 
     @cached_property
     def _place(self) -> Bucket:
