@@ -12,7 +12,7 @@ by 0.06 and 0.08 points over a full restart, which is within what two runs diffe
 
 @step(
     name="finetune",
-    task_run_name="finetune {network.name}+{network.epochs}",
+    task_run_name="finetune {network.name}:{network.epochs}",
     recall=Recall(curves="{network.name}"),
 )
 def finetune(

@@ -94,11 +94,11 @@ def _stands(store: Store, named: Artifact | Dataset) -> bool:
 def about(name: str) -> tuple[str, str]:
     """The network and the scheme that a step is about, from its name; empty if it is about all.
 
-    >>> about("quantize channels-50 static"), about("finetune channels-50+3"), about("evaluate")
+    >>> about("quantize channels-50 static"), about("finetune channels-50:3"), about("evaluate")
     (('channels-50', 'static'), ('channels-50', ''), ('', ''))
     """
     network, _, scheme = name.partition(" ")[2].partition(" ")
-    return network.partition("+")[0], scheme
+    return network.partition(":")[0], scheme
 
 
 def _put(store: Store, place: str, content: bytes) -> None:
