@@ -206,13 +206,21 @@ def test_a_run_that_fails_is_told_with_what_is_wrong(stack, tiny, heard):
     assert "s3://incoming/none.csv" in told(heard, "tiny: failed")[0]
 
 
-def test_drift_starts_runs_and_they_come_one_after_the_other(tiny):
+def test_a_rejection_is_told_with_what_was_missed(tiny, heard):
+    start(tiny, "tiny", parameters={"config": CONFIG | {"evaluate": {"min_metric": 0.001}}})
+    assert eventually(lambda: told(heard, "tiny: rejected"), 90)
+    (body,) = told(heard, "tiny: rejected")
+    assert body.startswith("tiny rejected: test rmse is ") and len(body.splitlines()) == 1
+
+
+def test_drift_is_told_and_starts_runs_that_come_one_after_the_other(tiny, heard):
     before = len(runs(tiny, "tiny"))
     resource = {"prefect.resource.id": "ingot.model.tiny"}
     payload = {"model": "tiny", "reason": "bmi moved"}
     event = {"event": "ingot.drift.detected", "resource": resource, "payload": payload}
     start(tiny, "tiny")
     ask_prefect("POST", f"{tiny}/events", [event | {"occurred": datetime.now(UTC).isoformat(), "id": str(uuid4())}])
+    assert eventually(lambda: told(heard, "tiny: drifted") == ["tiny drifted: bmi moved"])
     assert eventually(lambda: len(runs(tiny, "tiny")) == before + 2, 120)
     first, second = runs(tiny, "tiny")[-2:]
     assert first["end_time"] <= second["start_time"]
