@@ -13,7 +13,7 @@ up down status: $(INSTALLED)
 	$(BIN)/ingot $@
 
 test: lint
-	$(BIN)/pytest --numprocesses=3 --durations=12
+	$(BIN)/pytest --numprocesses=2 --durations=12
 
 fast: $(INSTALLED)
 	$(BIN)/pytest --numprocesses=2 -m "not end_to_end"

@@ -17,6 +17,8 @@ from deployments.local.state import Addresses, PartName
 from tasks.contracts.errors import IngotError
 
 TIMEOUT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+"""A Prefect server that waits for its database is slow before it is busy."""
 BUSY = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 """What Prefect answers while its database is locked: it did nothing, and its own client asks again."""
 BUSY_SECONDS = 10.0
@@ -55,8 +57,14 @@ def _is_busy(error: BaseException) -> bool:
     stop=stop_after_delay(BUSY_SECONDS),
     reraise=True,
 )
-def ask_prefect(method: str, url: str, body: Mapping[str, Any] | None = None) -> Any:
+def ask_prefect(method: str, url: str, body: Mapping[str, Any] | None = None, seconds: float = ANSWER_SECONDS) -> Any:
     """One request to a Prefect server, with the user's credentials for his own; a busy one is asked again.
+
+    Args:
+        method: `GET`, `POST`, `DELETE`, ...
+        url: The whole address.
+        body: What goes along as JSON.
+        seconds: How long one answer may take.
 
     Raises:
         httpx.HTTPError: Nobody answered, or with a fault.
@@ -66,7 +74,7 @@ def ask_prefect(method: str, url: str, body: Mapping[str, Any] | None = None) ->
         headers["Authorization"] = f"Bearer {key}"
     elif pair := os.environ.get("PREFECT_API_AUTH_STRING"):
         headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    answer = _client().request(method, url, json=body, headers=headers)
+    answer = _client().request(method, url, json=body, headers=headers, timeout=seconds)
     answer.raise_for_status()
     return answer.json() if answer.content else None
 
@@ -106,7 +114,7 @@ def _s3(bucket: str) -> str:
 def _worker(prefect_api_url: str, since: float) -> str:
     url = f"{prefect_api_url}/work_pools/{WORK_POOL}/workers/filter"
     try:
-        workers = ask_prefect("POST", url, {})
+        workers = ask_prefect("POST", url, {}, TIMEOUT_SECONDS)
     except httpx.HTTPStatusError as error:
         if error.response.status_code == httpx.codes.NOT_FOUND:
             return f"work pool {WORK_POOL!r} does not exist yet"
