@@ -1,6 +1,6 @@
 """Whether new data still are what the champion learned from: the flow in this process, then a table.
 
-Exit codes: 0 no drift, 3 drift, 2 it cannot be judged.
+Exit codes: 0 no drift, 3 drift, 2 it cannot be judged as it was asked, 1 what it is judged by is gone.
 """
 
 import json
@@ -37,19 +37,20 @@ def compose(name: str, source: str, since: str, assignments: Sequence[str], *, s
     Raises:
         ConfigError: A field is wrong, or two do not go together.
     """
-    if samples and source:
-        raise ConfigError(f"SOURCE is {source!r}, but --samples takes what the server was asked: leave one out")
-    if since and source:
-        raise ConfigError(f"--since is {since!r}, but only the server's samples have a time: leave out SOURCE, or it")
     fields: dict[str, Any] = {"model_name": name, "source": source}
     if since:
         fields["since_hours"] = age(since, "--since").total_seconds() / 3600
     for assignment in assignments:
         fields = overlay(fields, parse_assignment(assignment))
     try:
-        return DriftConfig.model_validate(fields)
+        config = DriftConfig.model_validate(fields)
     except ValidationError as error:
         raise ConfigError(explain(error)) from error
+    if samples and config.source:
+        raise ConfigError(f"SOURCE is {config.source!r}, but --samples takes what the server was asked: leave one out")
+    if since and config.source:
+        raise ConfigError(f"--since is {since!r}, but only the server's samples have a time: leave out SOURCE, or it")
+    return config
 
 
 def drift_and_show(config: DriftConfig, *, as_json: bool, flow: Flow | None = None) -> int:

@@ -42,7 +42,7 @@ class Run(Record):
 
 
 class ColumnProfile(Record):
-    """What one column looked like in training: the reference that drift is measured against."""
+    """What one column looked like in training."""
 
     name: str
     missing: int = 0
@@ -117,6 +117,8 @@ class DatasetManifest(Record):
     """The words of each category on any side, and those that the contract knew; empty in older manifests."""
     quarantine: Quarantine | None = None
     """The rows that were left out because they break the contract of the champion."""
+    gaps: dict[str, float] = {}
+    """Share of the rows in which a column is empty, also of those that were dropped for it; {} in older manifests."""
 
 
 class Plan(Record):

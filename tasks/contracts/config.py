@@ -12,6 +12,7 @@ from tasks.contracts.secrets import OPEN, open_address
 
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Format = Literal["auto", "csv", "parquet", "jsonl", "npz", "idx", "images", "text"]
 Open = (AfterValidator(open_address), Field(json_schema_extra={"pattern": OPEN}))
 Address = Annotated[str, *Open]
 """Where a source lies, told without a secret; Prefect's server holds the pattern against what is typed."""
@@ -35,7 +36,7 @@ class IngestConfig(Form):
 
     source: Annotated[str, Field(min_length=1), *Open] = "data/digits.parquet"
     """A path, s3:// or http(s):// address of a file or a folder; env://INGOT_SOURCE_SALES takes it from there."""
-    format: Literal["auto", "csv", "parquet", "jsonl", "npz", "idx", "images", "text"] = "auto"
+    format: Format = "auto"
     """How the source is written; auto looks at names and first bytes."""
     target: str = ""
     """The column to predict; empty takes 'label', else 'target', else the last column."""
@@ -303,8 +304,10 @@ class DriftConfig(Form):
 
     model_name: ModelName = "digits"
     """Name of the model, which must have a champion."""
-    source: str = ""
+    source: Address = ""
     """New data: a path, s3:// or http(s):// address; empty takes what the server has sampled of its requests."""
+    format: Format = "auto"
+    """How the source is written; auto looks at names and first bytes."""
     since_hours: Annotated[float, Field(gt=0, le=24 * 3650)] = 24.0
     """Of the server's samples, take those of the last so many hours."""
     most_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
@@ -314,7 +317,7 @@ class DriftConfig(Form):
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.01
     """Share of false alarms among the columns that are told, at most (Benjamini and Hochberg)."""
     min_psi: Annotated[float, Field(gt=0)] = 0.2
-    """Drift must be as large as this population stability index, or as min_distance."""
+    """Drift must be as large as this population stability index, beyond what chance makes, or as min_distance."""
     min_distance: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Drift must be as large as this Kolmogorov-Smirnov distance (numbers), or as min_psi."""
     min_missing: Annotated[float, Field(gt=0, le=1)] = 0.05

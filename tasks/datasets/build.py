@@ -13,12 +13,13 @@ from typing import Literal
 import pyarrow as pa
 
 from tasks.contracts.artifacts import Profile, Split
+from tasks.contracts.config import Format
 from tasks.contracts.schema import Encoding, Schema
 from tasks.datasets.agreed import agreed, check_form, check_labels, check_source
 from tasks.datasets.assignment import SplitBy, assigner, reserved_columns
 from tasks.datasets.checks import check_rows, check_schema, check_summary, check_types
 from tasks.datasets.encoding import Scaling, fit
-from tasks.datasets.formats import Format, open_source
+from tasks.datasets.formats import open_source
 from tasks.datasets.guard import Guard, Held, Terms
 from tasks.datasets.intake import Intake, take_in, written_schema
 from tasks.datasets.oddities import oddities
@@ -63,6 +64,8 @@ class BuiltDataset:
     """The words of each category, on any side, and those that the contract knew."""
     held: Held | None = None
     """The rows that were put aside for breaking the contract."""
+    gaps: dict[str, float] = field(default_factory=dict)
+    """Share of the rows in which a column is empty, also of those that were dropped for it."""
 
 
 def build_dataset(
@@ -142,6 +145,7 @@ def _build(source: Source, folder: Path, request: Request) -> BuiltDataset:
             ),
             categories=_categories(schema, intake, request),
             held=intake.held,
+            gaps={name: facts.missing / intake.rows for name, facts in intake.facts.items() if facts.missing},
         )  # fmt: skip
         writer.keep()
         if guard:

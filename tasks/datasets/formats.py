@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from tasks.contracts.config import Format
 from tasks.contracts.errors import DataError
 from tasks.datasets.idx import is_idx, open_idx
 from tasks.datasets.images import open_images
@@ -12,7 +13,6 @@ from tasks.datasets.source import PART_NAMES, Source, in_order, open_bytes, stem
 from tasks.datasets.tabular import open_table
 from tasks.datasets.text import open_text
 
-Format = Literal["auto", "csv", "parquet", "jsonl", "npz", "idx", "images", "text"]
 Known = Literal["csv", "parquet", "jsonl", "npz", "idx", "images", "text"]
 SUFFIXES: dict[str, Known] = {
     ".csv": "csv",
@@ -37,7 +37,7 @@ FIRST_BYTES: dict[bytes, Known] = {
     b"{": "jsonl",
 }
 LOOK_BYTES = 1 << 16
-MEND = "set ingest.format, or give csv, parquet, jsonl, npz, idx, txt, or a folder of images"
+MEND = "set format, or give csv, parquet, jsonl, npz, idx, txt, or a folder of images"
 
 
 def open_source(path: Path, format: Format, max_bytes: int) -> Source:
@@ -87,7 +87,7 @@ def detect(path: Path) -> Known:
     if len(forms) > 1:
         raise DataError(
             f"{path.name} holds files of {' and '.join(sorted(forms))}, but must hold one format: "
-            "set ingest.format, or give one file"
+            "set format, or give one file"
         )
     raise DataError(f"{path.name} holds nothing usable, but must hold data: {MEND}")
 
@@ -143,6 +143,6 @@ def _check_size(path: Path, max_bytes: int) -> None:
         raise DataError(f"{path.name} is empty, but must hold data: choose another source")
     if size > max_bytes:
         raise DataError(
-            f"{path.name} is {size} bytes, but ingest.max_bytes allows {max_bytes}: raise it, "
+            f"{path.name} is {size} bytes, but max_bytes allows {max_bytes}: raise it, "
             "or choose a smaller source"
         )

@@ -1,4 +1,4 @@
-"""What the training split looked like: the reference that drift is measured against.
+"""What the training split looked like: for the data report and the contract.
 
 Above 262,144 training rows (fewer in wide tables) the histogram of a number is that of a sample, evenly spaced.
 """

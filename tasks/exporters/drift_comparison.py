@@ -1,7 +1,7 @@
 """A champion, what it learned from, and new rows: read, answered and judged.
 
-Columns are compared with the training split; answers, and words that training never saw, with the rows that were held
-out: what a network has learned by heart it answers otherwise than anything new.
+Columns are compared with the training split; answers, and how much training never saw, with the rows that were held
+out: what a network has learned by heart it answers otherwise than anything new, and no training row is new to it.
 """
 
 import tempfile
@@ -11,7 +11,6 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from tasks.contracts.artifacts import Split
 from tasks.contracts.config import DriftConfig
@@ -59,17 +58,16 @@ def compare_with_champion(store: Store, config: DriftConfig, until: str) -> Drif
         answer = _answer(store, manifest)
         now = _new(store, data, config, answer, until)
         check_enough(now.readings, now.rows, data.manifest.schema_, config)
-        before = _reference(data, config, answer)
-        series = paired(before.readings, now.readings, data.manifest.schema_, data.manifest.encoding)
-        columns = drift.compare(series, config)
+        trained, held_out = _reference(data, config, answer)
+        columns = drift.compare(paired(trained.readings, held_out.readings, now.readings, data.manifest), config)
     return DriftReport(
         model=config.model_name,
         version=entry.version,
         manifest_sha256=entry.manifest,
-        source=_shown(config.source) or f"the server's samples of the {config.since_hours:g} hours before {until[:16]}",
+        source=config.source or f"the server's samples of the {config.since_hours:g} hours before {until[:16]}",
         rows=now.rows,
         compared_rows=min(now.rows, config.most_rows),
-        reference_rows=min(before.rows, config.most_rows),
+        reference_rows=min(trained.rows, config.most_rows),
         columns=columns,
         reason=drift.reason(columns),
         notes=now.notes,
@@ -80,31 +78,34 @@ def _answer(store: Store, manifest: Manifest) -> Answer:
     return partial(run_in_slices, load(store.get_bytes(manifest.graph)))
 
 
-def _reference(data: OpenDataset, config: DriftConfig, answer: Answer) -> _Read:
-    schema, encoding = data.manifest.schema_, data.manifest.encoding
-    trained = Sample(config.most_rows)
-    batches = split_batches(data.path("train"), schema)
-    columns = draw(batches, trained, lambda batch: columns_read(batch, schema))
-    held_out = chain.from_iterable(split_batches(data.path(split), schema) for split in HELD_OUT)
+def _reference(data: OpenDataset, config: DriftConfig, answer: Answer) -> tuple[_Read, _Read]:
+    """The training split, and what was held out of it, which is answered as well."""
+    schema = data.manifest.schema_
     sample = Sample(config.most_rows)
-    answers = draw(held_out, sample, lambda batch: answers_read(batch, schema, encoding, answer))
-    return _Read(columns | answers, trained.seen)
+    columns = draw(split_batches(data.path("train"), schema), sample, lambda batch: columns_read(batch, schema))
+    held_out = chain.from_iterable(split_batches(data.path(split), schema) for split in HELD_OUT)
+    return _Read(columns, sample.seen), _whole(held_out, Sample(config.most_rows), data, answer)
+
+
+def _whole(batches: Iterable[Batch], sample: Sample, data: OpenDataset, answer: Answer) -> _Read:
+    """Columns and answers."""
+    schema, encoding = data.manifest.schema_, data.manifest.encoding
+    found = draw(
+        batches, sample, lambda batch: columns_read(batch, schema) | answers_read(batch, schema, encoding, answer)
+    )
+    return _Read(found, sample.seen)
 
 
 def _new(store: Store, data: OpenDataset, config: DriftConfig, answer: Answer, until: str) -> _Read:
-    schema, encoding = data.manifest.schema_, data.manifest.encoding
+    schema = data.manifest.schema_
 
     def read(batches: Iterable[Batch]) -> _Read:
-        sample = Sample(config.most_rows, seed=1)
-        found = draw(
-            batches, sample, lambda batch: columns_read(batch, schema) | answers_read(batch, schema, encoding, answer)
-        )
-        return _Read(found, sample.seen)
+        return _whole(batches, Sample(config.most_rows, seed=1), data, answer)
 
     if config.source:
         with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
             path = local_source(store, config.source, Path(folder) / "source", config.max_bytes, field="source")
-            return with_source(path, schema, config.max_bytes, read)
+            return with_source(path, schema, config.format, config.max_bytes, read)
     end = datetime.fromisoformat(until)
     sampled = Sampled(config.model_name, schema, end - timedelta(hours=config.since_hours), end)
     found = read(sampled.batches(store.keys, partial(_content, store)))
@@ -121,11 +122,3 @@ def _new(store: Store, data: OpenDataset, config: DriftConfig, answer: Answer, u
 def _content(store: Store, key: str) -> bytes | None:
     found = store.read(key)
     return None if found is None else found.content
-
-
-def _shown(source: str) -> str:
-    """A source without anybody's password: of an address, neither user nor query."""
-    if "://" not in source:
-        return source
-    parts = urlsplit(source)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

@@ -29,10 +29,7 @@ def tell(report: DriftReport, flow_run_id: str = "", flow_run_url: str = "") -> 
         run_url = _track(report, figure, flow_run_id, flow_run_url)
     except (UnavailableError, InputError) as error:
         trouble = f"MLflow does not have this report: {error}"
-    if trouble:
-        report = report.model_copy(update={"notes": (*report.notes, trouble)})
-    if flow_run_id:
-        _show(report, run_url, figure)
+    notes = [trouble] if trouble else []
     if report.drifted:
         names = [column.name[:200] for column in drift_report.in_order(report.columns) if column.drifted]
         facts: dict[str, Any] = {
@@ -42,7 +39,10 @@ def tell(report: DriftReport, flow_run_id: str = "", flow_run_url: str = "") -> 
             "report": run_url,
         }
         if not events.tell(DETECTED, report.model, report.reason, **facts):
-            report = report.model_copy(update={"notes": (*report.notes, "Prefect was not told: no run starts on this")})
+            notes.append("Prefect was not told: no run starts on this")
+    report = report.model_copy(update={"notes": (*report.notes, *notes)})
+    if flow_run_id:
+        _show(report, run_url, figure)
     return report
 
 
@@ -77,9 +77,12 @@ def _track(report: DriftReport, figure: Any, flow_run_id: str, flow_run_url: str
 def _show(report: DriftReport, run_url: str, figure: Any) -> None:
     from prefect.artifacts import create_markdown_artifact
 
+    from tasks.exporters import ui_report
+
     picture = drift_report.png(figure) if figure is not None else b""
-    create_markdown_artifact(
-        key=f"{report.model.replace('_', '-')}-drift",  # Prefect's keys know no underscore
+    ui_report.leave(
+        create_markdown_artifact,
+        key=f"{ui_report.key_of(report.model)}-drift",
         markdown=drift_report.markdown(report, run_url, picture),
         description=report.reason,
     )

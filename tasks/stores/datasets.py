@@ -34,6 +34,7 @@ def put_dataset(store: Store, built: BuiltDataset) -> Dataset:
         warnings=built.warnings,
         categories=built.categories,
         quarantine=_stored(store, built.held),
+        gaps=built.gaps,
     )
     key = f"datasets/{manifest.digest}/dataset.json"
     store.keep(key, manifest.to_bytes())

@@ -45,7 +45,7 @@ def _on_disk(path: Path, max_bytes: int, field: str) -> Path:
             f"{field} is '{path}', which cannot be read ({error.strerror}): check it and its rights"
         ) from error
     if total > max_bytes:
-        raise DataError(f"{path} holds {total} bytes, but ingest.max_bytes is {max_bytes}: raise it, or name less data")
+        raise DataError(f"{path} holds {total} bytes, but max_bytes is {max_bytes}: raise it, or name less data")
     return path
 
 
@@ -62,7 +62,7 @@ def _refuse(source: str, answer: httpx.Response, max_bytes: int) -> None:
     web.refuse(source, answer.status_code)
     announced = answer.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > max_bytes:
-        raise DataError(f"{source} holds {announced} bytes, but ingest.max_bytes is {max_bytes}: raise it")
+        raise DataError(f"{source} holds {announced} bytes, but max_bytes is {max_bytes}: raise it")
 
 
 def _copy(source: str, answer: httpx.Response, path: Path, max_bytes: int) -> None:
@@ -71,5 +71,5 @@ def _copy(source: str, answer: httpx.Response, path: Path, max_bytes: int) -> No
         for piece in answer.iter_bytes():
             written += len(piece)
             if written > max_bytes:
-                raise DataError(f"{source} holds more than ingest.max_bytes, which is {max_bytes}: raise it")
+                raise DataError(f"{source} holds more than max_bytes, which is {max_bytes}: raise it")
             file.write(piece)

@@ -52,12 +52,12 @@ def batch_of(rows: pa.RecordBatch, schema: Schema) -> Batch:
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """Numbers as float64; what no float32 holds is missing, as it is to the graph."""
-    return np.where(np.abs(values) <= LARGEST, values, np.nan)
+    """Numbers as the graph sees them and the server samples them, float32; what none holds is missing. As float64."""
+    return np.where(np.abs(values) <= LARGEST, values, np.nan).astype(np.float32).astype(np.float64)
 
 
 def words(column: pa.Array) -> np.ndarray:
-    """Categories as ingest names them; missing cells are ''."""
+    """Categories as they are written, or as ingest names labels that are no words; missing cells are ''."""
     if is_words(column.type):
         return np.array([value or "" for value in column.to_pylist()], dtype=object)
     named = ("" if is_missing(value) else str(as_label(value)) for value in column.to_pylist())

@@ -1,7 +1,10 @@
 """Rows that the server sampled of its requests: JSON lines, by day, an image as nested lists."""
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ import orjson
 from tasks.contracts.schema import Feature, Schema
 from tasks.contracts.signature import signature_of
 from tasks.datasets.drift.batch import Batch, finite
+from tasks.datasets.source import batch_rows
 
 TIME = "ingot_time"
 UNFIT = object()
@@ -34,9 +38,10 @@ class Sampled:
         alone = len(tensors) == 1 and schema.features[0].kind in ("image", "text")
         self._keys = [tensors[0].name] if alone else [feature.name for feature in schema.features]
         self._since, self._until = since, until
+        self._most = batch_rows(sum(prod(feature.shape) * 8 for feature in self._features))
 
     def batches(self, keys: Callable[[str], Iterable[str]], read: Callable[[str], bytes | None]) -> Iterator[Batch]:
-        """The rows, a file at a time.
+        """The rows, some at a time.
 
         Args:
             keys: The keys that begin so.
@@ -46,16 +51,16 @@ class Sampled:
         first, last = (f"{day.astimezone(UTC):%Y-%m-%d}" for day in (self._since - timedelta(days=1), self._until))
         for key in keys(self._prefix):
             if first <= key.removeprefix(self._prefix)[:10] <= last:
-                rows = list(self._rows(read(key) or b""))
-                if rows:
-                    yield self._batch(rows)
+                rows = self._rows(read(key) or b"")
+                while some := list(islice(rows, self._most)):
+                    yield self._batch(some)
 
     def _batch(self, rows: list[list[Any]]) -> Batch:
         columns = zip(self._features, zip(*rows, strict=True), strict=True)
         return Batch({feature.name: _stacked(cells, feature) for feature, cells in columns}, None)
 
     def _rows(self, content: bytes) -> Iterator[list[Any]]:
-        for line in content.splitlines():
+        for line in io.BytesIO(content):
             row = _parsed(line)
             if row is None or not self._in_time(row):
                 continue

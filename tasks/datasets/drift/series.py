@@ -2,16 +2,25 @@
 
 import numpy as np
 
+from tasks.contracts.artifacts import DatasetManifest
 from tasks.contracts.config import DriftConfig
 from tasks.contracts.drift import Role
 from tasks.contracts.errors import DataError
-from tasks.contracts.schema import CategoryEncoding, Encoding, Schema
+from tasks.contracts.schema import CategoryEncoding, Schema
 from tasks.datasets.drift.readings import ANSWER, Readings
 from tasks.runtime.drift import Series
 
 
-def paired(before: Readings, now: Readings, schema: Schema, encoding: Encoding) -> list[Series]:
-    """A series for each reading that both sides have: features, then label, then prediction."""
+def paired(trained: Readings, held_out: Readings, now: Readings, data: DatasetManifest) -> list[Series]:
+    """A series for each reading that both sides have: features, then label, then prediction.
+
+    Args:
+        trained: Of the training split.
+        held_out: Of the other splits, which stand in where training gives none: for answers.
+        now: Of the new rows.
+        data: What the champion learned from.
+    """
+    schema, encoding = data.schema_, data.encoding
     known: dict[str, frozenset[str]] = {
         feature.name: frozenset(known.values)
         for feature, known in zip(schema.features, encoding.features, strict=True)
@@ -21,8 +30,16 @@ def paired(before: Readings, now: Readings, schema: Schema, encoding: Encoding) 
         known[schema.target] = frozenset(map(str, schema.labels))
     ranks: dict[Role, int] = {"feature": 0, "label": 1, "prediction": 2}
     pairs = [
-        Series("prediction" if name == ANSWER else name, _role(name, schema), values, now[name], known.get(name))
-        for name, values in before.items()
+        Series(
+            name="prediction" if name == ANSWER else name,
+            role=_role(name, schema),
+            before=trained.get(name, values),
+            now=now[name],
+            known=known.get(name),
+            held_out=values if name in known else None,
+            gaps=data.gaps.get(name),
+        )
+        for name, values in held_out.items()
         if name in now
     ]
     return sorted(pairs, key=lambda series: ranks[series.role])

@@ -7,6 +7,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.contracts.config import Format
 from tasks.contracts.errors import DataError
 from tasks.contracts.schema import Feature, Schema
 from tasks.datasets.column_types import is_number, is_words
@@ -17,13 +18,22 @@ from tasks.datasets.source import Source, TypesTooNarrow, batch_rows, row_bytes
 Result = TypeVar("Result")
 
 
-def with_source(path: Path, schema: Schema, max_bytes: int, use: Callable[[Iterator[Batch]], Result]) -> Result:
+def with_source(
+    path: Path, schema: Schema, format: Format, max_bytes: int, use: Callable[[Iterator[Batch]], Result]
+) -> Result:
     """Hands the rows of a file or folder to `use`; once more from the start if later rows show wider types.
+
+    Args:
+        path: The file or folder.
+        schema: Of the champion.
+        format: How the source is written.
+        max_bytes: Refuse a source larger than this.
+        use: What is done with the rows.
 
     Raises:
         DataError: It cannot be read, lacks a column of the champion, or one is of another kind.
     """
-    source = open_source(path, "auto", max_bytes)
+    source = open_source(path, format, max_bytes)
     try:
         return use(_batches(source, schema))
     except TypesTooNarrow:
@@ -40,6 +50,7 @@ def split_batches(path: Path, schema: Schema) -> Iterator[Batch]:
 
 
 def _batches(source: Source, schema: Schema) -> Iterator[Batch]:
+    source = _typed(source, schema)
     for feature in schema.features:
         _check(source, feature)
     names = [feature.name for feature in schema.features]
@@ -50,6 +61,15 @@ def _batches(source: Source, schema: Schema) -> Iterator[Batch]:
         for rows in part.read(names):
             if rows.num_rows:
                 yield batch_of(rows, schema)
+
+
+def _typed(source: Source, schema: Schema) -> Source:
+    """The source with words where the champion learned words, also where all that are left look like something else."""
+    wanted = {feature.name for feature in schema.features if feature.kind in ("category", "text")}
+    if any(isinstance(label, str) for label in schema.labels) and set(schema.labels) != {"false", "true"}:
+        wanted.add(schema.target)
+    odd = frozenset(f.name for f in source.columns if f.name in wanted and not is_words(f.type))
+    return source.as_words(odd) if odd and source.as_words else source
 
 
 def _check(source: Source, feature: Feature) -> None:

@@ -16,6 +16,8 @@ class Distance(NamedTuple):
     statistic: float
     psi: float
     p_value: float
+    noise: float = 0.0
+    """The PSI that two samples of the same make on average, (bins - 1) (1/n + 1/m) (Yurdakul, 2018)."""
 
 
 NONE = Distance(0.0, 0.0, 1.0)
@@ -35,7 +37,7 @@ def of_numbers(before: np.ndarray, now: np.ndarray) -> Distance:
     edges = inner_edges(before)
     size = len(edges) + 1
     counts = [np.bincount(np.searchsorted(edges, sample), minlength=size) for sample in (before, now)]
-    return Distance(float(found.statistic), psi(*counts), float(found.pvalue))
+    return Distance(float(found.statistic), psi(*counts), float(found.pvalue), _noise(np.array(counts)))
 
 
 def of_categories(before: np.ndarray, now: np.ndarray) -> Distance:
@@ -111,4 +113,8 @@ def _of_table(counts: np.ndarray) -> Distance:
     from scipy import stats
 
     found = stats.chi2_contingency(counts, correction=False)
-    return Distance(float(np.sqrt(found.statistic / counts.sum())), psi(*counts), float(found.pvalue))
+    return Distance(float(np.sqrt(found.statistic / counts.sum())), psi(*counts), float(found.pvalue), _noise(counts))
+
+
+def _noise(counts: np.ndarray) -> float:
+    return float((counts.shape[1] - 1) * (1 / counts.sum(axis=1)).sum())

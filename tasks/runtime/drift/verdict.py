@@ -29,6 +29,10 @@ class Series:
     now: np.ndarray
     known: frozenset[str] | None = None
     """Categories: every value that training saw; None asks for no unseen ones."""
+    held_out: np.ndarray | None = None
+    """Categories: rows that training did not see, object (N,) of str; they tell how many unseen values are usual."""
+    gaps: float | None = None
+    """Share of missing cells in the reference before rows were dropped for them; None counts those of `before`."""
 
     @property
     def is_number(self) -> bool:
@@ -43,6 +47,8 @@ class _Measured:
     missing: tuple[float, float]
     unseen: np.ndarray
     """The new values that training never saw, one a row."""
+    unseen_before: float
+    """Share of the held-out rows with a value that training never saw."""
     unseen_share: float
     p_values: tuple[float, float, float]
     """Of the distribution, of missing cells, of unseen values; NaN where neither side has any."""
@@ -71,27 +77,42 @@ def reason(columns: Sequence[ColumnDrift]) -> str:
     drifted = sorted((column for column in columns if column.drifted), key=lambda column: -column.psi)
     if not drifted:
         return f"none of {len(columns)} columns drifted"
-    named = [f"{column.name[:LONGEST_NAME]} ({column.findings[0]})" for column in drifted[:MOST_NAMED]]
+    named = [f"{_in_a_line(column.name)} ({column.findings[0]})" for column in drifted[:MOST_NAMED]]
     more = f" and {len(drifted) - MOST_NAMED} more" if len(drifted) > MOST_NAMED else ""
     return f"{len(drifted)} of {len(columns)} columns drifted: {', '.join(named)}{more}"
+
+
+def _in_a_line(name: str) -> str:
+    return " ".join(name.split())[:LONGEST_NAME]
 
 
 def _measure(series: Series) -> _Measured:
     gaps = [np.isnan(s) if series.is_number else s == "" for s in (series.before, series.now)]
     before, now = series.before[~gaps[0]], series.now[~gaps[1]]
     found = distance.of_numbers(before, now) if series.is_number else distance.of_categories(before, now)
-    unseen = np.array([v for v in now if v not in series.known], dtype=object) if series.known is not None else now[:0]
     counts = [int(gap.sum()) for gap in gaps]
-    missing = distance.of_shares(counts[0], len(gaps[0]), counts[1], len(gaps[1])) if any(counts) else np.nan
-    strange = distance.of_shares(0, len(before), len(unseen), len(now)) if len(unseen) else np.nan
+    if series.gaps is not None:
+        counts[0] = round(series.gaps * len(gaps[0]))
+    # Labels come late and answers need whole rows: neither's gaps are drift.
+    is_asked = series.role == "feature" and any(counts)
+    missing = distance.of_shares(counts[0], len(gaps[0]), counts[1], len(gaps[1])) if is_asked else np.nan
+    held_out = before if series.held_out is None else series.held_out[series.held_out != ""]
+    usual, unseen = _unseen(held_out, series.known), _unseen(now, series.known)
+    strange = distance.of_shares(len(usual), len(held_out), len(unseen), len(now)) if len(unseen) else np.nan
     return _Measured(
         series=series,
         distance=found,
         missing=(counts[0] / max(len(gaps[0]), 1), counts[1] / max(len(gaps[1]), 1)),
         unseen=unseen,
+        unseen_before=len(usual) / max(len(held_out), 1),
         unseen_share=len(unseen) / max(len(now), 1),
         p_values=(found.p_value, missing, strange),
     )
+
+
+def _unseen(values: np.ndarray, known: frozenset[str] | None) -> np.ndarray:
+    """Those of the values that are not known, one a row."""
+    return values[:0] if known is None else np.array([value for value in values if value not in known], dtype=object)
 
 
 def _judge(measured: _Measured, p_values: np.ndarray, config: DriftConfig) -> ColumnDrift:
@@ -116,11 +137,11 @@ def _judge(measured: _Measured, p_values: np.ndarray, config: DriftConfig) -> Co
 def _findings(measured: _Measured, sure: np.ndarray, config: DriftConfig) -> list[str]:
     found, findings = measured.distance, []
     far = measured.series.is_number and found.statistic >= config.min_distance
-    if sure[0] and (found.psi >= config.min_psi or far):
+    if sure[0] and (found.psi - found.noise >= config.min_psi or far):
         findings.append(f"PSI {found.psi:.2f}" + (f", KS {found.statistic:.2f}" if far else ""))
     before, now = measured.missing
-    if measured.series.role != "prediction" and sure[1] and abs(now - before) >= config.min_missing:
+    if sure[1] and abs(now - before) >= config.min_missing:
         findings.append(f"missing {before:.1%}, now {now:.1%}")
-    if sure[2] and measured.unseen_share >= config.min_unseen:
+    if sure[2] and measured.unseen_share - measured.unseen_before >= config.min_unseen:
         findings.append(f"{measured.unseen_share:.1%} unseen values such as {str(measured.unseen[0])[:40]!r}")
     return findings

@@ -81,6 +81,12 @@ def test_what_cannot_be_meant_is_refused(arguments, words):
     assert words in str(refused.value) and refused.value.exit_code == 2
 
 
+@pytest.mark.parametrize(("since", "samples"), [("", True), ("2h", False)])
+def test_a_source_that_was_set_counts_as_well(since, samples):
+    with pytest.raises(ConfigError, match="leave"):
+        compose("m", "", since, ["source=x.csv"], samples=samples)
+
+
 def test_an_age_beside_a_source_is_refused(capsys):
     assert guarded(["drift", "m", "new.csv", "--since", "2h"]) == 2
     assert "only the server's samples have a time" in capsys.readouterr().err

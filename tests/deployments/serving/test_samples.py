@@ -99,6 +99,22 @@ def test_what_does_not_fit_is_dropped_and_counted(keep, monkeypatch):
     assert kept.outcomes() == {"dropped": 3}
 
 
+def test_images_are_bounded_in_bytes_and_written_in_files_of_a_size(keep, monkeypatch):
+    monkeypatch.setattr(module, "MOST_BYTES", 400)
+    monkeypatch.setattr(module, "FILE_BYTES", 100)
+    kept = keep()
+    for number in range(40):
+        assert kept.ask([{"age": number, "city": "Oslo", "height": 1.5}]).status == 200
+    kept.samples.flush()
+    counted = kept.outcomes()
+    assert counted["dropped"] and counted["written"] >= 10 and counted["dropped"] + counted["written"] == 40
+    assert [line["age"] for line in kept.lines()] == list(range(int(counted["written"])))
+    assert len([key for key in kept.store.objects if key.startswith("samples/")]) >= 3
+    kept.ask()
+    kept.samples.flush()
+    assert kept.outcomes()["written"] == counted["written"] + 1
+
+
 def test_an_end_writes_what_was_kept(keep):
     kept, stop = keep(), threading.Event()
     thread = threading.Thread(target=kept.samples.run, args=(stop,))

@@ -11,7 +11,7 @@ REFUSED: Refused = {
     "unknown": (
         "data.xyz",
         b"hello",
-        "data.xyz is of no known format, but must be: set ingest.format, or give csv, parquet",
+        "data.xyz is of no known format, but must be: set format, or give csv, parquet",
     ),
     "image": (
         "a.png",
@@ -35,7 +35,7 @@ def test_refuses_what_does_not_exist(tmp_path: Path, refusal: Callable[..., str]
 
 def test_refuses_what_is_too_large(tmp_path: Path, refusal: Callable[..., str]) -> None:
     (tmp_path / "data.csv").write_bytes(b"a,b\n1,2\n")
-    assert "data.csv is 8 bytes, but ingest.max_bytes allows 7: raise it" in refusal(tmp_path / "data.csv", max_bytes=7)
+    assert "data.csv is 8 bytes, but max_bytes allows 7: raise it" in refusal(tmp_path / "data.csv", max_bytes=7)
 
 
 def folder(root: Path, *names: str) -> Path:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tasks.contracts.config import DriftConfig
 from tasks.contracts.errors import DataError, InputError, IntegrityError
@@ -220,13 +221,105 @@ def test_the_samples_of_the_time_asked_for_are_judged(judge, store):
     assert longer.rows == 400 and "bmi" in moved(longer)
 
 
-def test_no_password_of_an_address_is_told(store, monkeypatch, tmp_path):
-    import tasks.exporters.drift_comparison as room
+def test_what_the_server_sampled_lies_on_the_same_side_of_every_edge(store, judge, tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"price": rng.choice([0.1, 0.2, 0.3, 0.7, 9.99], 2000), "target": rng.normal(size=2000)})
+    table.to_csv(tmp_path / "decimals.csv", index=False)
+    enthrone(store, "decimals", tmp_path / "decimals.csv", task="regression")
+    told = table[["price"]].astype(np.float32).astype(np.float64)
+    sampled(store, "decimals", told, datetime.fromisoformat(NOW) - timedelta(hours=1))
+    assert not judge("decimals", None).drifted
 
-    patients().to_csv(tmp_path / "new.csv", index=False)
-    monkeypatch.setattr(room, "local_source", lambda *_, **__: tmp_path / "new.csv")
-    config = DriftConfig(model_name="diabetes", source="https://ann:canary@host:81/new.csv?token=canary#canary")
-    assert compare_with_champion(store, config, NOW).source == "https://host:81/new.csv"
+
+def test_a_long_tail_has_values_that_training_never_saw(store, judge, tmp_path):
+    rng = np.random.default_rng(0)
+
+    def streets(rows: int, prefix: str = "s") -> pd.DataFrame:
+        named = [f"{prefix}{number}" for number in rng.zipf(1.5, rows)]
+        return pd.DataFrame({"street": named, "x": rng.normal(size=rows), "target": rng.normal(size=rows)})
+
+    streets(4000).to_csv(tmp_path / "streets.csv", index=False)
+    enthrone(store, "streets", tmp_path / "streets.csv", task="regression")
+    for _ in range(3):
+        report = judge("streets", streets(1000))
+        assert not report.drifted and report.columns[0].unseen > 0.03
+    assert any("unseen values" in found for found in judge("streets", streets(1000, "t")).columns[0].findings)
+
+
+WORDS = {
+    "code": (["01234", "02345", "03456"], "AB12"),
+    "flag": (["true", "false"], "maybe"),
+    "version": (["1.2", "1.5", "2.1"], "beta"),
+    "day": (["2026-01-01", "2026-01-02"], "never"),
+}
+
+
+@pytest.mark.parametrize("column", WORDS)
+def test_words_stay_words_where_all_that_are_left_look_like_something_else(store, judge, tmp_path, column):
+    usual, rare = WORDS[column]
+    rng = np.random.default_rng(0)
+
+    def table(rows: int) -> pd.DataFrame:
+        return pd.DataFrame(
+            {column: rng.choice(usual, rows), "x": rng.normal(size=rows), "target": rng.normal(size=rows)}
+        )
+
+    first = table(1000)
+    first.loc[first.index % 50 == 0, column] = rare
+    first.to_csv(tmp_path / "first.csv", index=False)
+    enthrone(store, f"words-{column}", tmp_path / "first.csv", task="regression")
+    report = judge(f"words-{column}", table(400))
+    assert not report.drifted, report.reason
+
+
+@pytest.mark.parametrize("kind", ["words", "truths"])
+def test_labels_are_read_as_they_were_learned(store, judge, tmp_path, kind):
+    rng = np.random.default_rng(0)
+    usual, extra = {"words": (["01", "02"], "AB"), "truths": (["true", "false"], "true")}[kind]
+
+    def table(rows: int) -> pd.DataFrame:
+        return pd.DataFrame({"x": rng.normal(size=rows), "target": rng.choice(usual, rows)})
+
+    first = table(1000)
+    first.loc[first.index % 50 == 0, "target"] = extra
+    first.to_csv(tmp_path / "first.csv", index=False)
+    enthrone(store, f"labels-{kind}", tmp_path / "first.csv", task="classification")
+    assert "target" not in moved(judge(f"labels-{kind}", table(400)))
+
+
+def test_gaps_that_training_dropped_are_no_drift_and_twice_as_many_are(store, judge, tmp_path):
+    def gaps(rows: int, share: float, seed: int) -> pd.DataFrame:
+        frame = patients(rows, seed)
+        return frame.assign(bmi=frame["bmi"].mask(np.random.default_rng(seed).random(rows) < share))
+
+    gaps(2000, 0.15, 0).to_csv(tmp_path / "gaps.csv", index=False)
+    enthrone(store, "gaps", tmp_path / "gaps.csv", missing="drop")
+    assert not judge("gaps", gaps(500, 0.15, 1)).drifted
+    (bmi,) = (column for column in judge("gaps", gaps(500, 0.3, 2)).columns if column.name == "bmi")
+    assert bmi.findings[0].startswith("missing 1")
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_labels_that_come_late_are_no_drift(judge, share):
+    frame = patients()
+    frame["target"] = frame["target"].mask(np.random.default_rng(0).random(len(frame)) < share)
+    assert not judge("diabetes", frame).drifted
+
+
+def test_a_source_may_say_how_it_is_written(judge, tmp_path):
+    patients().to_csv(tmp_path / "rows.dat", index=False)
+    assert not judge("diabetes", tmp_path / "rows.dat", format="csv").drifted
+    with pytest.raises(DataError, match="set format, or give csv"):
+        judge("diabetes", tmp_path / "rows.dat")
+
+
+@pytest.mark.parametrize(
+    "source", ["https://ann:canary@host/new.csv", "https://host/new.csv?token=canary", "env://HOME"]
+)
+def test_no_form_of_drift_takes_a_password(source):
+    with pytest.raises(ValidationError) as refused:
+        DriftConfig(model_name="diabetes", source=source)
+    assert "canary" not in str(refused.value)
 
 
 @settings(max_examples=15)

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 
+import httpx
 import numpy as np
 import pytest
 from hypothesis import given
@@ -88,6 +89,16 @@ def test_while_mlflow_is_away_the_report_says_so_in_one_line_and_drift_is_told(t
     assert (event, model) == ("ingot.drift.detected", "my_line")
     assert why == report.reason and "\n" not in why and facts["columns"] == ["income"] and facts["version"] == "3"
     json.dumps(facts)
+
+
+def test_an_artifact_that_prefect_does_not_take_loses_no_drift(told, monkeypatch):
+    def away(**_):
+        raise httpx.ConnectError("refused")
+
+    monkeypatch.setattr("prefect.artifacts.create_markdown_artifact", away)
+    monkeypatch.setattr("prefect.context.FlowRunContext.get", lambda: True)
+    drift_telling.tell(report_of("income"), "1111", "http://prefect/run")
+    assert [event for event, *_ in told] == ["ingot.drift.detected"]
 
 
 def test_without_drift_nothing_is_told(told):

@@ -77,8 +77,8 @@ def test_refuses_a_source_that_is_none(source, words, tmp_path):
     [
         ("404.csv", DataError, "answered 404, but must answer 200"),
         ("503.csv", UnavailableError, "answered 503: try again later"),
-        ("rows.csv", DataError, "holds 16 bytes, but ingest.max_bytes is 8"),
-        ("long.csv", DataError, "holds more than ingest.max_bytes, which is 8"),
+        ("rows.csv", DataError, "holds 16 bytes, but max_bytes is 8"),
+        ("long.csv", DataError, "holds more than max_bytes, which is 8"),
     ],
 )
 def test_refuses_an_answer_that_is_no_data(page, error, words, site, tmp_path):
@@ -93,5 +93,5 @@ def test_a_server_that_is_away_can_be_tried_again(tmp_path):
 
 def test_a_folder_larger_than_allowed_is_refused(tmp_path):
     (tmp_path / "a.csv").write_bytes(BODY)
-    with pytest.raises(DataError, match="holds 16 bytes, but ingest.max_bytes is 8"):
+    with pytest.raises(DataError, match="holds 16 bytes, but max_bytes is 8"):
         local_source(NoStore(), str(tmp_path), tmp_path / "to", 8)

@@ -39,6 +39,13 @@ def test_rows_of_the_time_asked_for_are_read_and_no_others():
     assert left_out == 0 and all(batch.target is None for batch in batches)
 
 
+def test_a_long_file_comes_a_part_at_a_time(monkeypatch):
+    monkeypatch.setattr("tasks.datasets.source.BATCH_ROWS", 3)
+    content = b"".join(line(1, a=float(number), c="x") for number in range(7))
+    batches, _ = read(MIXED, {"2026-11-26/1.jsonl": content})
+    assert [batch.columns["a"].tolist() for batch in batches] == [[0, 1, 2], [3, 4, 5], [6]]
+
+
 def test_a_file_of_the_evening_before_still_counts_by_the_time_of_its_rows():
     batches, _ = read(MIXED, {"2026-11-25/1.jsonl": line(10, a=1.0, c="x")}, hours=0.4)
     assert len(batches) == 1

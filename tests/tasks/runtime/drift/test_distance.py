@@ -49,7 +49,7 @@ def test_no_order_and_no_scale_of_the_numbers_matters(before, now):
 @given(st.one_of(values, words))
 def test_what_is_identical_has_no_distance(sample):
     found = (of_categories if sample.dtype == object else of_numbers)(sample, sample.copy())
-    assert found == pytest.approx((0.0, 0.0, 1.0))
+    assert found[:3] == pytest.approx((0.0, 0.0, 1.0))
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=30))

@@ -57,6 +57,21 @@ def test_a_large_shift_of_few_rows_is_none():
     assert found.psi > 0.2 and not found.drifted
 
 
+def test_psi_that_chance_makes_of_many_values_is_none():
+    rng = np.random.default_rng(0)
+    streets = np.array([f"s{number}" for number in range(900)], dtype=object)
+    weights = rng.dirichlet(np.full(900, 20.0))
+    slightly = weights * np.exp(rng.normal(scale=0.2, size=900))
+    before, now = rng.choice(streets, 20_000, p=weights), rng.choice(streets, 5000, p=slightly / slightly.sum())
+    found = verdict(words(before, now))
+    assert found.p_value < 0.01 and found.psi > 0.18 and not found.drifted
+
+
+def test_what_drifted_is_told_in_one_line_whatever_its_name():
+    found = compare([numbers(np.arange(900.0), np.arange(900.0) + 900, name="a\nb\tc")], DEFAULTS)
+    assert reason(found).startswith("1 of 1 columns drifted: a b c (PSI ")
+
+
 def test_p_values_are_corrected_as_benjamini_and_hochberg_say():
     rng = np.random.default_rng(5)
     series = [numbers(rng.normal(size=300), rng.normal(i / 40, size=300)) for i in range(8)]
