@@ -34,6 +34,11 @@ class Agreement(Record):
     findings: tuple[Finding, ...] = ()
 
     @property
+    def granted(self) -> tuple[Finding, ...]:
+        """The requests that made the champion."""
+        return tuple(each for each in self.findings if each.kind == "request" and each.version == self.champion)
+
+    @property
     def whole(self) -> bool:
         """Whether nothing is left that somebody must do."""
         return all(finding.mended for finding in self.findings)

@@ -143,6 +143,5 @@ def _check_size(path: Path, max_bytes: int) -> None:
         raise DataError(f"{path.name} is empty, but must hold data: choose another source")
     if size > max_bytes:
         raise DataError(
-            f"{path.name} is {size} bytes, but max_bytes allows {max_bytes}: raise it, "
-            "or choose a smaller source"
+            f"{path.name} is {size} bytes, but max_bytes allows {max_bytes}: raise it, or choose a smaller source"
         )

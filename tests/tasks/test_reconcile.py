@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.contracts.agreement import Agreement, Finding
 from tasks.contracts.errors import UnavailableError
 from tasks.reconcile import reconcile
 from tasks.stores.journal import Journal
@@ -46,6 +47,25 @@ def test_a_broken_model_is_reported_and_keeps_no_other_waiting(store):
     with pytest.raises(UnavailableError):
         reconcile.fn("")
     assert journal.pointer().version == "1"
+
+
+def test_a_request_that_is_granted_is_told_as_a_promotion_and_one_that_is_refused_is_not(store, monkeypatch):
+    told = []
+    monkeypatch.setattr("tasks.exporters.events.emit", lambda *names, **facts: told.append((*names, facts)))
+    monkeypatch.setattr("tasks.stores.reconciliation.reconcile", lambda journal: answers[journal.model])
+    request = Finding(
+        kind="request", version="2", found="alias champion was moved to version 2 in MLflow", done="granted"
+    )
+    refused = request.model_copy(update={"done": "refused and put back"})
+    answers = {
+        "a": Agreement(model="a", champion="2", findings=(request,)),
+        "b": Agreement(model="b", champion="1", findings=(refused,)),
+    }
+    for model in answers:
+        lagging(store, model)
+    reconcile.fn("")
+    reason = "alias champion was moved to version 2 in MLflow: granted"
+    assert told == [("ingot.version.promoted", "a", reason, {"version": "2"})]
 
 
 def test_an_empty_store_has_nothing_to_reconcile(store):
