@@ -124,7 +124,7 @@ def _pixels(winner: Winner, rows: Rows, encoded: np.ndarray) -> Explained:
     assert isinstance(encoding, ImageEncoding)
     mean, scale = (np.asarray(each, dtype=np.float32)[:, None, None] for each in (encoding.mean, encoding.scale))
     black = np.broadcast_to(-mean / scale, encoded.shape[1:]).copy()
-    found, classes = attributions.of_images(winner.module, encoded, black)
+    found, classes = attributions.of_images(winner.module, encoded, black, classes=bool(winner.schema.labels))
     absolute = np.abs(found).sum(1)
     explanation = Explanation(
         method="integrated gradients",
@@ -160,7 +160,8 @@ def _words(winner: Winner, tokens: np.ndarray) -> Explanation:
     encoding = winner.encoding.features[0]
     assert isinstance(encoding, TextEncoding)
     vocabulary = len(encoding.words) + FIRST_WORD
-    scores, classes = attributions.of_texts(winner.module, tokens, vocabulary)
+    labels = winner.schema.labels
+    scores, classes = attributions.of_texts(winner.module, tokens, vocabulary, classes=bool(labels))
     tokens = tokens[: len(classes)]
     found = attributions.by_word(tokens, scores, classes, encoding.words)
     often = {key: values for key, values in found.items() if len(values) > 1} or found
@@ -169,7 +170,7 @@ def _words(winner: Winner, tokens: np.ndarray) -> Explanation:
     ]
     return Explanation(
         method="integrated gradients",
-        unit=LOGIT,
+        unit=LOGIT if labels else f"what a word adds to the answer, in standard deviations of {winner.schema.target}",
         rows=len(tokens),
         influences=tuple(sorted(influences, key=lambda each: -abs(each.mean))[:MOST_WORDS]),
         examples=tuple(

@@ -94,6 +94,21 @@ def test_the_words_that_decide_are_told_with_their_class():
     assert found.examples[2].words == ("free", "free", "(unknown)") and found.examples[0].label == "spam"
 
 
+def test_words_of_a_regression_are_told_with_their_sign_and_in_its_unit():
+    module = torch.nn.Sequential(torch.nn.Embedding(5, 1), torch.nn.Flatten(), torch.nn.Linear(4, 1))
+    with torch.no_grad():
+        module[0].weight.copy_(torch.tensor([[0.0], [0.0], [1.0], [-3.0], [0.0]]))
+        module[2].weight.fill_(1.0)
+        module[2].bias.zero_()
+    schema = Schema(task="regression", features=TEXTS.features, target="price")
+    rows = Rows({"text": np.array(["", ""], dtype=object)}, np.array([1.0, -3.0]))
+    tokens = np.array([[2, 4, 0, 0], [3, 4, 0, 0]])
+    found = explain(Winner(b"", module, schema, OF_TEXTS), rows, tokens, seed=0).explanation
+    told = {each.words[0]: each.scores[0] for each in found.examples}
+    assert told == {"free": 1.0, "meeting": -3.0} and not any(each.label for each in found.examples)
+    assert found.unit == "what a word adds to the answer, in standard deviations of price"
+
+
 def test_a_network_that_cannot_be_explained_says_why():
     winner = Winner(b"", torch.nn.Linear(4, 2), TEXTS, OF_TEXTS)
     rows = Rows({"text": np.array([""], dtype=object)}, np.array([0]))
