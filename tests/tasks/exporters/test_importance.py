@@ -169,6 +169,14 @@ def test_bars_draw_names_as_they_are_and_any_number_of_them():
     assert len(names) == 22 and all(len(name) <= 32 for name in names)
 
 
+def test_maps_and_examples_draw_the_names_of_classes_as_they_are():
+    name, image = "US$ \\frac$", np.ones((6, 6))
+    found = Explanation(method="integrated gradients", heat_maps={"all": ((1.0,),), name: ((1.0,),)})
+    figure = importance_plot(Explained(found, ((image, image, name),)))
+    figure.savefig(io.BytesIO(), format="png")
+    assert [axes.get_title() for axes in figure.axes[:4]] == ["all", name, f"as {name}", ""]
+
+
 def test_few_rows_are_fetched_for_a_wide_table():
     wide = Schema(
         task="regression", features=tuple(Feature(name=str(i), kind="number") for i in range(784)), target="y"
