@@ -85,8 +85,8 @@ def _columns(winner: Winner, rows: Rows, seed: int) -> Explanation:
     parts = importance.columns_of(signature_of(winner.schema))
     together = importance.related(parts, rows.inputs)
     found = _permuted(winner, rows, [*parts, *together], seed)
-    names = {part.name for part in together}
-    left = len(parts) + len(together) - len(found)
+    alone, joined = found[: len(parts)], found[len(parts) :]
+    left = alone.count(None)
     notes = [f"{left} of {len(parts)} columns were not reached in time."] if left else []
     if together:
         notes.append(
@@ -97,8 +97,8 @@ def _columns(winner: Winner, rows: Rows, seed: int) -> Explanation:
         method="permutation",
         unit=_rise(winner.schema),
         rows=len(rows),
-        influences=tuple(each for each in found if each.name not in names),
-        together=tuple(each for each in found if each.name in names),
+        influences=importance.ranked(alone),
+        together=importance.ranked(joined),
         note=" ".join(notes),
     )
 
@@ -108,11 +108,11 @@ def _regions(winner: Winner, rows: Rows, seed: int, reason: str) -> Explanation:
     found = _permuted(winner, rows, importance.regions_of(name, height, width), seed)
     note = f"Regions of the image were shuffled: {reason}."
     return Explanation(
-        method="permutation", unit=_rise(winner.schema), rows=len(rows), influences=tuple(found), note=note
+        method="permutation", unit=_rise(winner.schema), rows=len(rows), influences=importance.ranked(found), note=note
     )
 
 
-def _permuted(winner: Winner, rows: Rows, parts: Sequence[importance.Part], seed: int) -> list[Influence]:
+def _permuted(winner: Winner, rows: Rows, parts: Sequence[importance.Part], seed: int) -> list[Influence | None]:
     session = load(winner.content)
     return importance.permutation(
         lambda inputs: run_in_slices(session, inputs), rows.inputs, rows.target, winner.schema.labels, parts, seed=seed

@@ -1,4 +1,5 @@
 import io
+from functools import partial
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ from tasks.exporters.card import influence_table, model_card
 from tasks.exporters.importance import Explained, Winner, explain, rows_wanted
 from tasks.exporters.importance_plot import importance_plot
 from tasks.models import zoo
+from tasks.runtime import importance
 from tests.tasks.exporters import measured
 
 IMAGES = Schema(
@@ -129,6 +131,44 @@ def test_the_step_explains_digits_and_not_a_winner_that_failed_its_gate(bench):
     assert found.method == "permutation" and found.influences[0].name == "pixel_3_3"
     failed = verdict.model_copy(update={"gate": measured.verdict(passed=False).gate})
     assert explain_step.fn(failed, bench.dataset, run).note == "Not explained: it failed its gate."
+
+
+def value_graph() -> bytes:
+    """The first of three columns is the answer."""
+    nodes = [helper.make_node("Gather", ["features", "place"], ["value"], axis=1)]
+    graph = helper.make_graph(
+        nodes, "value",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("value", TensorProto.FLOAT, ["n"])],
+        [helper.make_tensor("place", TensorProto.INT64, [], [0])],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    return model.SerializeToString()
+
+
+def of_three_columns() -> tuple[Winner, Rows]:
+    features = tuple(Feature(name=name, kind="number") for name in ("a", "b", "a + b"))
+    schema = Schema(task="regression", features=features, target="y")
+    rows = np.random.default_rng(0).normal(size=(ROWS, 3)).astype(np.float32)
+    rows[:, 1] = rows[:, 0]
+    winner = Winner(value_graph(), torch.nn.Identity(), schema, Encoding(features=()))
+    return winner, Rows({"features": rows}, rows[:, 0].astype(np.float64))
+
+
+def test_a_column_is_not_taken_for_the_columns_that_its_name_joins():
+    winner, rows = of_three_columns()
+    found = explain(winner, rows, np.zeros((0, 3)), seed=0).explanation
+    assert [each.name for each in found.influences] == ["a", "b", "a + b"] and found.influences[2].mean == 0
+    assert [each.name for each in found.together] == ["a + b"] and found.together[0].mean > 0
+
+
+def test_columns_that_were_not_reached_are_counted_without_those_that_are_joined(monkeypatch):
+    winner, rows = of_three_columns()
+    permutation = importance.permutation
+    monkeypatch.setattr(importance, "permutation", partial(permutation, most_seconds=0.0))
+    assert (
+        "3 of 3 columns were not reached in time." in explain(winner, rows, np.zeros((0, 3)), seed=0).explanation.note
+    )
 
 
 def linear_graph() -> bytes:
