@@ -33,6 +33,8 @@ class Demand:
     """The words it may be, for a category."""
     labels: tuple[int | str, ...] = ()
     """The classes it may be, for a target."""
+    truths: bool = False
+    """Whether true and false are the numbers 1 and 0: in a feature, never in a target."""
 
     def read_as(self, kind: pa.DataType) -> pa.DataType | None:
         """The type that cells of such a type are kept in; None if they can never be what is demanded."""
@@ -41,7 +43,7 @@ class Demand:
         if self.holds == "words":
             plain = is_words(kind) or (pa.types.is_boolean(kind) and set(self.labels) <= TRUTHS and bool(self.labels))
             return kind if plain else pa.string() if pa.types.is_null(kind) else None
-        if is_number(kind) or (pa.types.is_boolean(kind) and not self.labels):
+        if is_number(kind) or (pa.types.is_boolean(kind) and self.truths):
             return kind
         return pa.float64() if is_words(kind) or pa.types.is_null(kind) else None
 
@@ -55,7 +57,7 @@ class Demand:
         if pa.types.is_null(cells.type) and self.holds != "pixels":
             return pc.cast(cells, pa.float64() if self.holds == "numbers" else pa.string()), None
         if self.holds == "numbers" and is_words(cells.type):
-            return as_numbers(cells, truths=not self.labels)
+            return as_numbers(cells, truths=self.truths)
         if self.labels and set(self.labels) <= TRUTHS and is_words(cells.type):
             return as_truths(cells), None
         return cells, None
@@ -101,7 +103,7 @@ def demands_of(contract: Contract, missing: str) -> tuple[Demand, ...]:
 def _demand(feature: Feature, known: Sequence[str] | None, drop: bool) -> Demand:
     kinds: dict[str, Holds] = {"number": "numbers", "image": "pixels"}
     known = tuple(known) if known is not None and feature.kind == "category" else None
-    return Demand(feature.name, kinds.get(feature.kind, "words"), feature.nullable or drop, known)
+    return Demand(feature.name, kinds.get(feature.kind, "words"), feature.nullable or drop, known, truths=True)
 
 
 def _is_among(value: Any, labels: tuple[int | str, ...]) -> bool:

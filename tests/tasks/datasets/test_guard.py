@@ -171,6 +171,26 @@ def test_truth_values_and_classes_of_numbers_are_still_read_beside_a_broken_cell
     }
 
 
+AMOUNTS = Schema(task="regression", features=(Feature(name="x", kind="number"),), target="y")
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_an_amount_to_predict_that_became_true_or_false_is_refused(form, tmp_path):
+    path = tmp_path / f"data.{form}"
+    frame = pd.DataFrame({"x": range(60), "y": [i % 2 == 0 for i in range(60)]})
+    frame.to_csv(path, index=False) if form == "csv" else frame.to_parquet(path)
+    with pytest.raises(DataError, match=r"column 'y' is .* row 1 of .* the contract of version 3 holds numbers there"):
+        built(tmp_path, path, Terms(Contract(schema_=AMOUNTS, version="3")))
+
+
+def test_one_true_among_amounts_to_predict_is_put_aside_and_among_features_a_one(tmp_path):
+    rows = [(str(i), str(i / 3)) for i in range(60)]
+    source = csv_of(tmp_path, [*rows, ("true", "1.5"), ("5", "true")], "x,y")
+    dataset = built(tmp_path, source, Terms(Contract(schema_=AMOUNTS), "quarantine"))
+    assert dataset.held is not None and [(each.column, each.rows) for each in dataset.held.breaks] == [("y", 1)]
+    assert (rows_of(dataset).x == 1).sum() == 2
+
+
 def test_words_that_look_like_numbers_stay_the_words_they_are(tmp_path):
     schema = SCHEMA.model_copy(update={"features": (Feature(name="zip", kind="category"),)})
     rows = [(("07", "12")[i % 2], ("no", "yes")[i // 2 % 2]) for i in range(60)]
