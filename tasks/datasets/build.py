@@ -167,14 +167,11 @@ def _guard(source: Source, request: Request, folder: Path) -> Guard:
 
 
 def _schema(source: Source, columns: Columns, intake: Intake, request: Request) -> Schema:
-    fill = request.missing == "mean"
     if not request.terms:
-        return infer_schema(source, columns, intake.facts, task=request.task, nullable=fill)
+        return infer_schema(source, columns, intake.facts, task=request.task, nullable=request.missing == "mean")
     contract = request.terms.contract
     check_labels(contract, intake.facts[columns.target], source.name)
-    wanted = contract.schema_
-    features = tuple(each.model_copy(update={"nullable": each.nullable and fill}) for each in wanted.features)
-    return wanted.model_copy(update={"features": features})
+    return contract.schema_
 
 
 def _categories(schema: Schema, intake: Intake, request: Request) -> dict[str, tuple[str, ...]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from tasks.contracts.errors import DataError, InputError
 from tasks.contracts.schema import Feature, Schema
 from tasks.datasets.build import BuiltDataset, build_dataset
 from tasks.datasets.guard import Terms
+from tasks.datasets.preprocessing import build_preprocessor, encode
 
 SCHEMA = Schema(
     task="classification",
@@ -211,6 +213,19 @@ def test_empty_cells_pass_where_the_contract_fills_them_and_are_dropped_where_th
         built(tmp_path / "mean", source, Terms(CONTRACT), missing="mean")
 
 
+@pytest.mark.parametrize("missing", ["error", "drop", "mean"])
+def test_what_the_contract_fills_may_be_empty_in_the_next_one_whatever_the_form_does(missing, tmp_path):
+    filled = SCHEMA.model_copy(
+        update={"features": tuple(f.model_copy(update={"nullable": True}) for f in SCHEMA.features)}
+    )
+    terms = Terms(CONTRACT.model_copy(update={"schema_": filled}))
+    dataset = built(tmp_path, csv_of(tmp_path, GOOD), terms, missing=missing)
+    assert dataset.schema == filled
+    inputs = {"age": np.array([np.nan], np.float32), "city": np.array([""], object)}
+    encoded = encode(build_preprocessor(dataset.schema, dataset.encoding), inputs)
+    assert not encoded.any()  # the mean, and none of the words
+
+
 def test_a_column_that_the_contract_does_not_know_is_left_out_and_told(tmp_path):
     source = csv_of(tmp_path, [("7", *row) for row in GOOD], "new,age,city,label")
     dataset = built(tmp_path, source, Terms(CONTRACT))
@@ -265,8 +280,6 @@ def test_a_column_of_another_type_altogether_is_refused_in_parquet(kind, tmp_pat
 
 
 def test_images_of_another_shape_are_refused(tmp_path):
-    import numpy as np
-
     np.savez(tmp_path / "data.npz", x=np.zeros((40, 9, 8), np.uint8), y=np.arange(40) % 2)
     image = Schema(
         task="classification",
