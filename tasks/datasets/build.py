@@ -170,7 +170,8 @@ def _schema(source: Source, columns: Columns, intake: Intake, request: Request) 
     if not request.terms:
         return infer_schema(source, columns, intake.facts, task=request.task, nullable=request.missing == "mean")
     contract = request.terms.contract
-    check_labels(contract, intake.facts[columns.target], source.name)
+    rows = f"{source.name} that was kept" if intake.held or intake.dropped else source.name
+    check_labels(contract, intake.facts[columns.target], rows)
     return contract.schema_
 
 

@@ -13,7 +13,7 @@ from tasks.contracts.artifacts import Rule
 from tasks.contracts.contract import Contract
 from tasks.contracts.schema import Feature
 from tasks.datasets.column_types import is_number, is_words, numbers
-from tasks.datasets.conversion import as_numbers, as_truths
+from tasks.datasets.conversion import as_numbers, as_truths, as_wholes
 from tasks.datasets.facts import LARGEST, missing_cells
 from tasks.datasets.labels import as_label, is_missing
 
@@ -45,7 +45,7 @@ class Demand:
             return kind if plain else pa.string() if pa.types.is_null(kind) else None
         if is_number(kind) or (pa.types.is_boolean(kind) and self.truths):
             return kind
-        return pa.float64() if is_words(kind) or pa.types.is_null(kind) else None
+        return self._number if is_words(kind) or pa.types.is_null(kind) else None
 
     def judge(self, cells: pa.Array) -> tuple[pa.Array, list[tuple[Rule, np.ndarray]]]:
         """The cells in the type they are kept in, and a mask for each rule that some of them break."""
@@ -55,9 +55,9 @@ class Demand:
 
     def _converted(self, cells: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
         if pa.types.is_null(cells.type) and self.holds != "pixels":
-            return pc.cast(cells, pa.float64() if self.holds == "numbers" else pa.string()), None
+            return pc.cast(cells, self._number if self.holds == "numbers" else pa.string()), None
         if self.holds == "numbers" and is_words(cells.type):
-            return as_numbers(cells, truths=self.truths)
+            return as_wholes(cells) if self.labels else as_numbers(cells, truths=self.truths)
         if self.labels and set(self.labels) <= TRUTHS and is_words(cells.type):
             return as_truths(cells), None
         return cells, None
@@ -75,6 +75,11 @@ class Demand:
             yield "category", ~known if empty is None else ~(known | empty)
         if self.labels:
             yield "label", self._no_label(cells)
+
+    @property
+    def _number(self) -> pa.DataType:
+        """What words become that are to be numbers: a class is whole, and float64 would round a long one."""
+        return pa.int64() if self.labels else pa.float64()
 
     @cached_property
     def _known(self) -> pa.Array:

@@ -193,6 +193,32 @@ def test_one_true_among_amounts_to_predict_is_put_aside_and_among_features_a_one
     assert (rows_of(dataset).x == 1).sum() == 2
 
 
+def test_classes_of_long_numbers_stay_apart_beside_a_broken_cell(tmp_path):
+    labels = (2**53, 2**53 + 1, 10**17 + 3)
+    schema = Schema(task="classification", features=(Feature(name="x", kind="number"),), target="y", labels=labels)
+    rows = [(str(i), str(labels[i % 3])) for i in range(90)]
+    bad = [("1", "none"), ("1", "inf"), ("1", "0.5"), ("1", f"{2**53}.5"), ("1", "7")]
+    source = csv_of(tmp_path, [*rows, ("1", " 9007199254740992"), *bad], "x,y")
+    dataset = built(tmp_path, source, Terms(Contract(schema_=schema), "quarantine"))
+    found = rows_of(dataset).y
+    assert found.dtype == "int64" and found.value_counts().to_dict() == dict(zip(labels, (31, 30, 30), strict=True))
+    assert dataset.held is not None
+    assert {(b.column, b.rule): b.rows for b in dataset.held.breaks} == {("y", "number"): 1, ("y", "label"): 4}
+
+
+def test_classes_written_as_floats_are_read_beside_a_broken_cell(tmp_path):
+    schema = AMOUNTS.model_copy(update={"task": "classification", "labels": (0, 1)})
+    rows = [(str(i), f"{i % 2}.0") for i in range(60)]
+    dataset = built(
+        tmp_path,
+        csv_of(tmp_path, [*rows, ("1", ""), ("1", "no")], "x,y"),
+        Terms(Contract(schema_=schema), "quarantine"),
+    )
+    assert rows_of(dataset).y.value_counts().to_dict() == {0: 30, 1: 30}
+    assert dataset.held is not None
+    assert {(b.column, b.rule): b.rows for b in dataset.held.breaks} == {("y", "empty"): 1, ("y", "number"): 1}
+
+
 def test_words_that_look_like_numbers_stay_the_words_they_are(tmp_path):
     schema = SCHEMA.model_copy(update={"features": (Feature(name="zip", kind="category"),)})
     rows = [(("07", "12")[i % 2], ("no", "yes")[i // 2 % 2]) for i in range(60)]
@@ -265,6 +291,14 @@ def test_what_no_row_can_mend_is_refused_either_way_and_says_how_to_change_it(he
 def test_a_class_that_is_gone_is_refused(tmp_path):
     with pytest.raises(DataError, match="class 'yes' is in no row of data.csv, but the contract of version 3 has it"):
         built(tmp_path, csv_of(tmp_path, [row for row in GOOD if row[2] == "no"]), Terms(CONTRACT))
+
+
+@pytest.mark.parametrize("choices", [{"missing": "mean"}, {"missing": "drop"}])
+def test_a_class_whose_rows_were_all_left_out_is_not_said_to_be_in_no_row(choices, tmp_path):
+    odd = "" if choices["missing"] == "drop" else "old"
+    rows = [(odd if row[2] == "yes" else row[0], *row[1:]) for row in GOOD]
+    with pytest.raises(DataError, match=r"class 'yes' is in no row of data.csv that was kept, but the contract of ver"):
+        built(tmp_path, csv_of(tmp_path, rows), Terms(CONTRACT, "quarantine", 0.9), **choices)
 
 
 @pytest.mark.parametrize("kind", ["datetime64[ns]", "int64"])
