@@ -129,7 +129,7 @@ def _build(source: Source, folder: Path, request: Request) -> BuiltDataset:
 
         writer.read("train", learn)
         check_summary(summary)
-        odd = oddities(summary, intake.facts, intake.leaks, intake.dropped, columns.left_out)
+        odd = oddities(summary, intake.leaks, intake.dropped, columns.left_out)
         built = BuiltDataset(
             schema=schema,
             encoding=fit(summary, request.scaling),
