@@ -112,7 +112,8 @@ def _build(source: Source, folder: Path, request: Request) -> BuiltDataset:
         guard = opened.enter_context(_guard(source, request, folder)) if request.terms else None
         source = guard.source if guard else source
         check_types(source, columns)
-        assign = assigner(source, request.split_by, reserved, request.shares, request.seed)
+        sift = guard.sift if guard else None
+        assign = assigner(source, request.split_by, reserved, request.shares, seed=request.seed, sift=sift)
         writer = opened.enter_context(SplitWriter(folder, written_schema(source, columns)))
         intake = take_in(source, columns, reserved, assign=assign, missing=request.missing, writer=writer, guard=guard)
         schema = _schema(source, columns, intake, request)

@@ -111,6 +111,39 @@ def test_a_row_that_breaks_two_rules_is_counted_under_the_first_column(tmp_path)
     assert dataset.warnings[0] == "1 of 81 rows break the contract and are in quarantine: column 'age' (number) in 1"
 
 
+BY_TIME = {"split_by": "time", "time_column": "t", "test_share": 0.1, "validation_share": 0.1}
+OF_TIME = Contract(
+    schema_=SCHEMA.model_copy(update={"features": (Feature(name="t", kind="number"), Feature(name="a", kind="number"))})
+)
+ORDERED = [(str(i), str(i), ("no", "yes")[i % 2]) for i in range(100)]
+
+
+def test_rows_that_are_put_aside_do_not_decide_where_time_is_cut(tmp_path):
+    late = [(str(200 + i), "old", "no") for i in range(8)]
+    source = csv_of(tmp_path, [*ORDERED, *late, ("oops", "1", "no")], "t,a,label")
+    dataset = built(tmp_path, source, Terms(OF_TIME, "quarantine", 0.2), features=("t", "a"), **BY_TIME)
+    assert dataset.rows == {"train": 80, "validation": 10, "test": 10}
+    assert pq.read_table(dataset.files["test"]).column("t").to_pylist() == list(range(90, 100))
+    assert dataset.held is not None and dataset.held.rows == 9
+
+
+@pytest.mark.parametrize("features", [("t", "a"), ()])
+def test_a_time_that_is_none_is_refused_by_its_own_row(features, tmp_path):
+    contract = OF_TIME
+    if not features:
+        schema = SCHEMA.model_copy(update={"features": (Feature(name="a", kind="number"),)})
+        contract = Contract(schema_=schema)
+    source = csv_of(tmp_path, [*ORDERED[:40], ("oops", "1", "no"), *ORDERED[41:]], "t,a,label")
+    with pytest.raises(DataError, match=r"column 't' is 'oops' in row 41 of data.csv, but"):
+        built(tmp_path, source, Terms(contract), features=features, **BY_TIME)
+
+
+def test_where_all_rows_break_the_contract_that_is_said_and_not_that_there_are_no_times(tmp_path):
+    source = csv_of(tmp_path, [(t, "old", label) for t, _, label in ORDERED], "t,a,label")
+    with pytest.raises(DataError, match="100 of 100 rows break the contract"):
+        built(tmp_path, source, Terms(OF_TIME, "quarantine"), features=("t", "a"), **BY_TIME)
+
+
 def test_more_than_the_allowed_share_is_refused_all_the_same(tmp_path):
     source = csv_of(tmp_path, [*GOOD, *[("old", "Oslo", "no")] * 20])
     with pytest.raises(
