@@ -83,8 +83,13 @@ def agreed(contract: Contract, found: Columns) -> tuple[Columns, tuple[str, ...]
     return Columns(names, schema.target, text=schema.kind == "text", left_out=left_out), new
 
 
-def check_labels(contract: Contract, target: ColumnFacts, source: str) -> None:
+def check_labels(contract: Contract, target: ColumnFacts, rows: str) -> None:
     """Every class of the contract occurs.
+
+    Args:
+        contract: The champion's.
+        target: What its column holds.
+        rows: In which rows of what: words for the message.
 
     Raises:
         DataError: naming the one that does not: the network would have fewer answers than its callers know.
@@ -93,7 +98,7 @@ def check_labels(contract: Contract, target: ColumnFacts, source: str) -> None:
     absent = [label for label in contract.schema_.labels if label not in seen]
     if absent:
         raise DataError(
-            f"class {absent[0]!r} is in no row of {source}, but {contract.called} has it: add rows of it, or {CHANGE}"
+            f"class {absent[0]!r} is in no row of {rows}, but {contract.called} has it: add rows of it, or {CHANGE}"
         )
 
 

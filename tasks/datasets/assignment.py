@@ -1,6 +1,7 @@
 """The rule by which rows find their side, chosen once and then asked batch by batch."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -34,6 +35,8 @@ class Batch(NamedTuple):
 
 Assign = Callable[[Batch, np.ndarray], np.ndarray]
 """From a batch and the fingerprints of its rows to their sides, int8 (N,)."""
+Sift = Callable[[tuple[str, ...]], Iterator[Batch]]
+"""From columns that are wanted to all rows that count, which may have further ones."""
 
 
 def batches(source: Source, columns: tuple[str, ...]) -> Iterator[Batch]:
@@ -63,8 +66,16 @@ def reserved_columns(source: Source, split_by: SplitBy, time_column: str) -> tup
     return ()
 
 
-def assigner(source: Source, split_by: SplitBy, reserved: tuple[str, ...], shares: Shares, seed: int) -> Assign:
-    """The rule for this source.
+def assigner(
+    source: Source,
+    split_by: SplitBy,
+    reserved: tuple[str, ...],
+    shares: Shares,
+    *,
+    seed: int,
+    sift: Sift | None = None,
+) -> Assign:
+    """The rule for this source; `sift` gives the rows that decide where time is cut, else all do.
 
     Raises:
         DataError: if the source has no times, or does not say which rows are train and test.
@@ -72,17 +83,17 @@ def assigner(source: Source, split_by: SplitBy, reserved: tuple[str, ...], share
     if split_by == "hash":
         return lambda _, contents: splits.by_draw(uniform(contents), shares)
     if split_by == "time":
-        return _by_time(source, reserved[0], shares)
+        return _by_time(sift or partial(batches, source), reserved[0], shares)
     if split_by == "given":
         return _by_column(source, shares, seed) if reserved else _by_part(source, shares, seed)
     return lambda batch, _: splits.by_draw(splits.draws(seed, batch.numbers), shares)
 
 
-def _by_time(source: Source, column: str, shares: Shares) -> Assign:
+def _by_time(sift: Sift, column: str, shares: Shares) -> Assign:
     def keys(batch: Batch) -> np.ndarray:
         return splits.time_keys(batch.cells.column(column), batch.rows, batch.part.name, column)
 
-    every = [keys(batch) for batch in batches(source, (column,))]
+    every = [keys(batch) for batch in sift((column,))]
     cuts = splits.time_cuts(np.concatenate(every), shares)
     return lambda batch, _: splits.by_time(keys(batch), cuts)
 

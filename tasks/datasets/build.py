@@ -115,7 +115,8 @@ def _build(source: Source, folder: Path, request: Request) -> BuiltDataset:
         guard = opened.enter_context(_guard(source, request, folder)) if request.terms else None
         source = guard.source if guard else source
         check_types(source, columns)
-        assign = assigner(source, request.split_by, reserved, request.shares, request.seed)
+        sift = guard.sift if guard else None
+        assign = assigner(source, request.split_by, reserved, request.shares, seed=request.seed, sift=sift)
         writer = opened.enter_context(SplitWriter(folder, written_schema(source, columns)))
         intake = take_in(source, columns, reserved, assign=assign, missing=request.missing, writer=writer, guard=guard)
         schema = _schema(source, columns, intake, request)
@@ -132,7 +133,7 @@ def _build(source: Source, folder: Path, request: Request) -> BuiltDataset:
 
         writer.read("train", learn)
         check_summary(summary)
-        odd = oddities(summary, intake.facts, intake.leaks, intake.dropped, columns.left_out)
+        odd = oddities(summary, intake.leaks, intake.dropped, columns.left_out)
         built = BuiltDataset(
             schema=schema,
             encoding=fit(summary, request.scaling),
@@ -171,14 +172,12 @@ def _guard(source: Source, request: Request, folder: Path) -> Guard:
 
 
 def _schema(source: Source, columns: Columns, intake: Intake, request: Request) -> Schema:
-    fill = request.missing == "mean"
     if not request.terms:
-        return infer_schema(source, columns, intake.facts, task=request.task, nullable=fill)
+        return infer_schema(source, columns, intake.facts, task=request.task, nullable=request.missing == "mean")
     contract = request.terms.contract
-    check_labels(contract, intake.facts[columns.target], source.name)
-    wanted = contract.schema_
-    features = tuple(each.model_copy(update={"nullable": each.nullable and fill}) for each in wanted.features)
-    return wanted.model_copy(update={"features": features})
+    rows = f"{source.name} that was kept" if intake.held or intake.dropped else source.name
+    check_labels(contract, intake.facts[columns.target], rows)
+    return contract.schema_
 
 
 def _categories(schema: Schema, intake: Intake, request: Request) -> dict[str, tuple[str, ...]]:

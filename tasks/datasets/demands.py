@@ -13,7 +13,7 @@ from tasks.contracts.artifacts import Rule
 from tasks.contracts.contract import Contract
 from tasks.contracts.schema import Feature
 from tasks.datasets.column_types import is_number, is_words, numbers
-from tasks.datasets.conversion import as_numbers, as_truths
+from tasks.datasets.conversion import as_numbers, as_truths, as_wholes
 from tasks.datasets.facts import LARGEST, missing_cells
 from tasks.datasets.labels import as_label, is_missing
 
@@ -33,6 +33,8 @@ class Demand:
     """The words it may be, for a category."""
     labels: tuple[int | str, ...] = ()
     """The classes it may be, for a target."""
+    truths: bool = False
+    """Whether true and false are the numbers 1 and 0: in a feature, never in a target."""
 
     def read_as(self, kind: pa.DataType) -> pa.DataType | None:
         """The type that cells of such a type are kept in; None if they can never be what is demanded."""
@@ -41,9 +43,9 @@ class Demand:
         if self.holds == "words":
             plain = is_words(kind) or (pa.types.is_boolean(kind) and set(self.labels) <= TRUTHS and bool(self.labels))
             return kind if plain else pa.string() if pa.types.is_null(kind) else None
-        if is_number(kind) or (pa.types.is_boolean(kind) and not self.labels):
+        if is_number(kind) or (pa.types.is_boolean(kind) and self.truths):
             return kind
-        return pa.float64() if is_words(kind) or pa.types.is_null(kind) else None
+        return self._number if is_words(kind) or pa.types.is_null(kind) else None
 
     def judge(self, cells: pa.Array) -> tuple[pa.Array, list[tuple[Rule, np.ndarray]]]:
         """The cells in the type they are kept in, and a mask for each rule that some of them break."""
@@ -53,9 +55,9 @@ class Demand:
 
     def _converted(self, cells: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
         if pa.types.is_null(cells.type) and self.holds != "pixels":
-            return pc.cast(cells, pa.float64() if self.holds == "numbers" else pa.string()), None
+            return pc.cast(cells, self._number if self.holds == "numbers" else pa.string()), None
         if self.holds == "numbers" and is_words(cells.type):
-            return as_numbers(cells, truths=not self.labels)
+            return as_wholes(cells) if self.labels else as_numbers(cells, truths=self.truths)
         if self.labels and set(self.labels) <= TRUTHS and is_words(cells.type):
             return as_truths(cells), None
         return cells, None
@@ -73,6 +75,11 @@ class Demand:
             yield "category", ~known if empty is None else ~(known | empty)
         if self.labels:
             yield "label", self._no_label(cells)
+
+    @property
+    def _number(self) -> pa.DataType:
+        """What words become that are to be numbers: a class is whole, and float64 would round a long one."""
+        return pa.int64() if self.labels else pa.float64()
 
     @cached_property
     def _known(self) -> pa.Array:
@@ -101,7 +108,7 @@ def demands_of(contract: Contract, missing: str) -> tuple[Demand, ...]:
 def _demand(feature: Feature, known: Sequence[str] | None, drop: bool) -> Demand:
     kinds: dict[str, Holds] = {"number": "numbers", "image": "pixels"}
     known = tuple(known) if known is not None and feature.kind == "category" else None
-    return Demand(feature.name, kinds.get(feature.kind, "words"), feature.nullable or drop, known)
+    return Demand(feature.name, kinds.get(feature.kind, "words"), feature.nullable or drop, known, truths=True)
 
 
 def _is_among(value: Any, labels: tuple[int | str, ...]) -> bool:

@@ -56,10 +56,17 @@ def _numbers(summary: NumberSummary) -> NumberEncoding:
     return NumberEncoding(mean=summary.mean, scale=_scale(summary.mean, summary.std))
 
 
+def varies(mean: float, std: float) -> bool:
+    """Whether a spread is more than rounding.
+
+    A constant column has a spread of rounding errors: 1e-12 of its value, where float64 holds 2e-16. And what the
+    graph's float32 rounds to zero cannot be divided by.
+    """
+    return std > max(1e-12 * abs(mean), LEAST_SCALE)
+
+
 def _scale(mean: float, std: float) -> float:
-    # A constant column has a spread of rounding errors: 1e-12 of its value, where float64 holds 2e-16. And what the
-    # graph's float32 rounds to zero cannot be divided by.
-    return std if std > max(1e-12 * abs(mean), LEAST_SCALE) else 1.0
+    return std if varies(mean, std) else 1.0
 
 
 def _text(summary: TextSummary) -> TextEncoding:

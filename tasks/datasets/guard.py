@@ -1,6 +1,6 @@
 """Holds every row of a source to the champion's contract: the first break is refused, or all are put aside."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from tasks.contracts.config import IngestConfig
 from tasks.contracts.contract import Contract
 from tasks.contracts.errors import DataError
 from tasks.datasets.agreed import CHANGE
-from tasks.datasets.assignment import Batch
+from tasks.datasets.assignment import Batch, batches
 from tasks.datasets.column_types import is_words
 from tasks.datasets.demands import Demand, demands_of
 from tasks.datasets.facts import Place
@@ -88,6 +88,20 @@ class Guard:
             DataError: naming column, row and rule, unless broken rows are put aside.
         """
         self._read += len(batch.rows)
+        passed, broken, found = self._judged(batch)
+        if found:
+            self._note(batch, found)
+        return passed.where(~broken) if found else passed
+
+    def sift(self, wanted: tuple[str, ...]) -> Iterator[Batch]:
+        """All rows that would not be put aside, unnoted; a break that is refused is left for `admit` to tell."""
+        judged = self._demands if self._terms.on_break == "quarantine" else ()
+        for batch in batches(self.source, tuple(dict.fromkeys([*wanted, *judged]))):
+            passed, broken, _ = self._judged(batch)
+            yield passed.where(~broken)
+
+    def _judged(self, batch: Batch) -> tuple[Batch, np.ndarray, list[tuple[Demand, Rule, np.ndarray]]]:
+        """The rows in the types they are kept in, which of them break the contract, and how."""
         columns, broken = list(batch.cells.columns), np.zeros(len(batch.rows), dtype=bool)
         found: list[tuple[Demand, Rule, np.ndarray]] = []
         for place, name in enumerate(batch.cells.schema.names):
@@ -96,10 +110,8 @@ class Guard:
                 for rule, mask in rules:
                     found.append((self._demands[name], rule, mask & ~broken))
                     broken |= mask
-        if found:
-            self._note(batch, found)
-        passed = batch._replace(cells=pa.record_batch(columns, names=batch.cells.schema.names))
-        return passed.where(~broken) if found else passed
+        kept = batch._replace(cells=pa.record_batch(columns, names=batch.cells.schema.names))
+        return kept, broken, found
 
     def settle(self) -> Held | None:
         """What was put aside, once all rows were seen.

@@ -1,13 +1,11 @@
 """What is odd but not refused: constant columns, columns of keys, features that give the answer away."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pyarrow as pa
 
 from tasks.datasets.column_types import is_words, numbers
 from tasks.datasets.duplicates import distinct
-from tasks.datasets.facts import ColumnFacts
+from tasks.datasets.encoding import varies
 from tasks.datasets.summary import CategorySummary, NumberSummary, TrainingSummary
 
 UNIQUE_SHARE = 0.95
@@ -29,9 +27,7 @@ class Leaks:
             self.suspects = [name for name in self.suspects if _equal(batch.column(name), target)]
 
 
-def oddities(
-    summary: TrainingSummary, facts: Mapping[str, ColumnFacts], leaks: Leaks, dropped: int, left_out: tuple[str, ...]
-) -> tuple[str, ...]:
+def oddities(summary: TrainingSummary, leaks: Leaks, dropped: int, left_out: tuple[str, ...]) -> tuple[str, ...]:
     """One sentence for each oddity."""
     found = [f"rows with missing cells were dropped: {dropped}"] if dropped else []
     if left_out:
@@ -40,27 +36,34 @@ def oddities(
     for feature, one in zip(summary.schema.features, summary.features, strict=True):
         if _is_constant(one):
             found.append(f"column {feature.name!r} is constant in the training split")
-        elif _is_key(one, facts[feature.name].type):
-            found.append(f"column {feature.name!r} is different in almost every row: is it a key? exclude it")
+        elif _is_key(one):
+            found.append(f"column {feature.name!r} is different in {_rows(one)}: is it a key? exclude it")
     return tuple(found)
 
 
 def _is_constant(summary: object) -> bool:
     if isinstance(summary, CategorySummary):
         return len(summary.counts) == 1
-    return isinstance(summary, NumberSummary) and summary.std == 0 and not summary.missing
+    return isinstance(summary, NumberSummary) and not varies(summary.mean, summary.std)
 
 
-def _is_key(summary: object, kind: pa.DataType) -> bool:
+def _is_key(summary: object) -> bool:
     if isinstance(summary, CategorySummary):
-        return _almost_unique(len(summary.counts), sum(summary.counts.values()))
-    if isinstance(summary, NumberSummary) and pa.types.is_integer(kind):
-        return _almost_unique(distinct(summary.sample), len(summary.sample))
+        return _almost_unique(len(summary.counts), sum(summary.counts.values()), UNIQUE_SHARE)
+    if isinstance(summary, NumberSummary):
+        sample, share = summary.sample, 1.0 if summary.stride > 1 else UNIQUE_SHARE
+        return bool((sample == np.trunc(sample)).all()) and _almost_unique(distinct(sample), len(sample), share)
     return False
 
 
-def _almost_unique(distinct: int, rows: int) -> bool:
-    return rows >= FEWEST_ROWS and distinct >= UNIQUE_SHARE * rows
+def _almost_unique(distinct: int, rows: int, share: float) -> bool:
+    return rows >= FEWEST_ROWS and distinct >= share * rows
+
+
+def _rows(summary: object) -> str:
+    if isinstance(summary, NumberSummary) and summary.stride > 1:  # what is rare in a sample may be usual in all rows
+        return f"every row of a sample of {len(summary.sample)}"
+    return "almost every row"
 
 
 def _equal(feature: pa.Array, target: pa.Array) -> bool:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from tasks.contracts.artifacts import Split
 from tasks.contracts.errors import DataError
 from tasks.datasets.column_types import is_number, is_time
+from tasks.datasets.conversion import as_numbers
 from tasks.datasets.facts import Place
 from tasks.datasets.fingerprint import mixed, uniform
 from tasks.datasets.source import PART_NAMES
@@ -102,13 +103,16 @@ def _parsed_times(column: pa.Array, rows: np.ndarray, file: str, name: str) -> p
         try:
             return pc.cast(pc.if_else(pc.equal(column, ""), None, column), pa.timestamp("us"))
         except pa.ArrowInvalid:
-            place = next(i for i, value in enumerate(column.to_pylist()) if not _is_time(value))
+            odd = [place for place, value in enumerate(column.to_pylist()) if not _is_time(value)]
+            _, words = as_numbers(column.take(pa.array(odd)), truths=False)
+            place = odd[int(words.argmax())]  # a number may stand there because of a word further on
+            wanted = "a number or {}" if words.any() else "{}, since not every row holds a number"
             value, where = repr(column[place].as_py()), str(Place(int(rows[place]), file))
     else:
-        value, where = f"a column of {column.type}", file
+        value, where, wanted = f"a column of {column.type}", file, "a number or {}"
     raise DataError(
-        f"time column {name!r} is {value} in {where}, but must be a number or an ISO 8601 time (2026-11-30T12:00:00): "
-        "convert it, or choose another ingest.split_by"
+        f"time column {name!r} is {value} in {where}, but must be "
+        f"{wanted.format('an ISO 8601 time (2026-11-30T12:00:00)')}: convert it, or choose another ingest.split_by"
     )
 
 
@@ -129,6 +133,8 @@ class TimeCuts(NamedTuple):
 
 def time_cuts(keys: np.ndarray, shares: Shares) -> TimeCuts:
     """The cuts that put the latest rows into test, those before them into validation; equal times share a side."""
+    if not len(keys):
+        return TimeCuts(np.inf, np.inf)
     ordered = np.sort(keys)
     test = ordered[max(len(keys) - max(round(len(keys) * shares.test), 1), 0)]
     earlier = ordered[ordered < test]

@@ -34,12 +34,12 @@ class NumberSummary:
         self.mean = 0.0
         self._squares = 0.0
         self._seen = 0
-        self._stride = stride
+        self.stride = stride
         self._sample: list[np.ndarray] = []
 
     def update(self, values: np.ndarray) -> None:
         """Adds a batch (N,) float64."""
-        spaced = values[-self._seen % self._stride :: self._stride]
+        spaced = values[-self._seen % self.stride :: self.stride]
         self._seen += len(values)
         self._sample.append(spaced[~np.isnan(spaced)])
         present = values if not np.isnan(values).any() else values[~np.isnan(values)]

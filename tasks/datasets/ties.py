@@ -34,7 +34,7 @@ class Ties:
         kinds = {feature.name: feature.kind for feature in schema.features if feature.name not in spared}
         plain = {name: kind for name, kind in kinds.items() if kind in ("number", "category")}
         plain = plain if len(plain) <= MOST_COLUMNS else {}
-        self._tables = {name: _Table() for name in plain} if schema.labels else {}
+        self._tables = {name: _Table(len(schema.labels)) for name in plain} if schema.labels else {}
         self._spreads = {name: _Spread(len(schema.labels)) for name, kind in plain.items() if kind == "number"}
 
     def update(self, batch: pa.RecordBatch) -> None:
@@ -71,8 +71,9 @@ class Ties:
 class _Table:
     """How often each of a few values stands with each class."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int) -> None:
         self._counts: dict[object, np.ndarray] = {}
+        self._classes = classes
 
     def update(self, cells: pa.Array, classes: np.ndarray) -> bool:
         """Adds a batch; false if there are too many values."""
@@ -80,12 +81,11 @@ class _Table:
         values = encoded.dictionary.to_pylist()
         if len(values) > FEW_VALUES:
             return False
-        for code, value in enumerate(values):
-            counted = np.bincount(classes[np.asarray(encoded.indices) == code])
+        joint = np.asarray(encoded.indices) * self._classes + classes  # one scan, however many values
+        table = np.bincount(joint, minlength=len(values) * self._classes).reshape(-1, self._classes)
+        for value, counted in zip(values, table, strict=True):
             key = None if is_missing(value) else value
-            before = self._counts.get(key, np.zeros(0, np.int64))
-            width = max(len(before), len(counted))
-            self._counts[key] = np.pad(before, (0, width - len(before))) + np.pad(counted, (0, width - len(counted)))
+            self._counts[key] = self._counts.get(key, 0) + counted
         return len(self._counts) <= FEW_VALUES
 
     def share(self) -> float:

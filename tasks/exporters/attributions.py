@@ -1,12 +1,12 @@
 """Which pixels and words move a network's answer: integrated gradients.
 
 Source: Sundararajan, Taly and Yan 2017, Axiomatic Attribution for Deep Networks, section 3 (arXiv 1703.01365). What
-is attributed is the logit of the class that the network answers, against a black image or a text without words. The
-attributions of a row sum to the difference of both logits.
+is attributed is the logit of the class that the network answers, or the one value of a regression, against a black
+image or a text without words. The attributions of a row sum to the difference of both logits, or values.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from tasks.datasets.nodes import FIRST_WORD
 STEPS = 32
 ROWS_AT_ONCE = 32
 MOST_SECONDS = 20.0
-"""No further rows are begun after so long: the answer then has fewer rows than were given."""
+"""No rows are begun that would end later, by the time of those before: the answer then has fewer than were given."""
 Answer = Callable[[Tensor], Tensor]
 """Rows (N, ...) to one number each (N,)."""
 
@@ -45,23 +45,36 @@ def integrated_gradients(answer: Answer, inputs: Tensor, baseline: Tensor, steps
     return (inputs - baseline) * total / steps
 
 
-def of_images(module: nn.Module, encoded: np.ndarray, black: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def of_images(
+    module: nn.Module,
+    encoded: np.ndarray,
+    black: np.ndarray,
+    *,
+    classes: bool = True,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[np.ndarray, np.ndarray]:
     """Attributions (N, C, H, W) towards the class that is answered, and those classes (N,).
 
     Args:
         module: The network.
         encoded: Encoded images (N, C, H, W).
         black: An encoded black image (C, H, W).
+        classes: Whether it answers classes; else it is a value's attributions, and the classes are zeros.
+        clock: Tells seconds.
 
     Raises:
         ModelError: No gradient comes through the network.
     """
-    rows = torch.from_numpy(np.ascontiguousarray(encoded))
-    return _attributed(module, rows, lambda answer, part: integrated_gradients(answer, part, torch.from_numpy(black)))
+    rows, against = torch.from_numpy(np.ascontiguousarray(encoded)), torch.from_numpy(black)
+    return _attributed(
+        module, rows, lambda answer, part: integrated_gradients(answer, part, against), classes=classes, clock=clock
+    )
 
 
-def of_texts(module: nn.Module, tokens: np.ndarray, vocabulary: int) -> tuple[np.ndarray, np.ndarray]:
-    """Attributions (N, L) of token ids towards the class that is answered, and those classes (N,).
+def of_texts(
+    module: nn.Module, tokens: np.ndarray, vocabulary: int, *, classes: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Attributions (N, L) of token ids towards the class or value that is answered, and classes (N,), as of images.
 
     The path runs from no vector to each word's vector, so the network is asked with vectors of our own in place of
     what its embedding gives.
@@ -76,7 +89,7 @@ def of_texts(module: nn.Module, tokens: np.ndarray, vocabulary: int) -> tuple[np
     if embedding is None:
         raise ModelError(f"the network has no nn.Embedding of {vocabulary} words, but words are explained by it")
     rows = torch.from_numpy(np.ascontiguousarray(tokens))
-    return _attributed(module, rows, lambda answer, part: _of_vectors(answer, part, embedding))
+    return _attributed(module, rows, lambda answer, part: _of_vectors(answer, part, embedding), classes=classes)
 
 
 def _of_vectors(answer: Answer, tokens: Tensor, embedding: nn.Embedding) -> Tensor:
@@ -93,31 +106,53 @@ def _of_vectors(answer: Answer, tokens: Tensor, embedding: nn.Embedding) -> Tens
 
 
 def _attributed(
-    module: nn.Module, rows: Tensor, attribute: Callable[[Answer, Tensor], Tensor]
+    module: nn.Module,
+    rows: Tensor,
+    attribute: Callable[[Answer, Tensor], Tensor],
+    *,
+    classes: bool,
+    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[np.ndarray, np.ndarray]:
-    was_training, started = module.training, time.monotonic()
+    was_training = module.training
     module.eval()
     found: list[np.ndarray] = []
-    classes: list[np.ndarray] = []
+    answered: list[np.ndarray] = []
     try:
-        for part in rows.split(ROWS_AT_ONCE):
-            if found and time.monotonic() - started >= MOST_SECONDS:
-                break
-            with torch.no_grad():
-                logits = module(part)
-            chosen = logits.argmax(1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
-            found.append(attribute(_towards(module, chosen), part).numpy())
-            classes.append(chosen.numpy())
+        for part in _in_time(rows, clock):
+            chosen, answer = _towards_class(module, part) if classes else _value(module, part)
+            found.append(attribute(answer, part).numpy())
+            answered.append(chosen.numpy())
     except (RuntimeError, NotImplementedError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"no gradient comes through the network ({reason[:200]})") from error
     finally:
         module.train(was_training)
-    return np.concatenate(found), np.concatenate(classes)
+    return np.concatenate(found), np.concatenate(answered)
 
 
-def _towards(module: nn.Module, chosen: Tensor) -> Answer:
-    """The logit of the chosen class; of two classes with one logit, class 0 has it turned round."""
+def _in_time(rows: Tensor, clock: Callable[[], float]) -> Iterator[Tensor]:
+    """The first row, which is timed, and parts of as many further ones as fit into the time that is left."""
+    started, done, size = clock(), 0, 1
+    while size and done < len(rows):
+        yield rows[done : done + size]
+        done = min(done + size, len(rows))
+        spent = max(clock() - started, 1e-9)
+        size = min(ROWS_AT_ONCE, int((MOST_SECONDS - spent) * done / spent)) if spent < MOST_SECONDS else 0
+
+
+def _value(module: nn.Module, rows: Tensor) -> tuple[Tensor, Answer]:
+    def answer(points: Tensor) -> Tensor:
+        value: Tensor = module(points)[:, 0]
+        return value
+
+    return torch.zeros(len(rows), dtype=torch.long), answer
+
+
+def _towards_class(module: nn.Module, rows: Tensor) -> tuple[Tensor, Answer]:
+    """The classes and their logits; of two classes with one logit, class 0 has it turned round."""
+    with torch.no_grad():
+        first: Tensor = module(rows)
+    chosen = first.argmax(1) if first.shape[1] > 1 else (first[:, 0] > 0).long()
 
     def answer(rows: Tensor) -> Tensor:
         logits: Tensor = module(rows)
@@ -125,7 +160,7 @@ def _towards(module: nn.Module, chosen: Tensor) -> Answer:
             return logits.gather(1, chosen[:, None])[:, 0]
         return logits[:, 0] * (2 * chosen - 1)
 
-    return answer
+    return chosen, answer
 
 
 def pooled(image: np.ndarray, most: int = 28) -> tuple[tuple[float, ...], ...]:

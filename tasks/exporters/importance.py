@@ -85,8 +85,8 @@ def _columns(winner: Winner, rows: Rows, seed: int) -> Explanation:
     parts = importance.columns_of(signature_of(winner.schema))
     together = importance.related(parts, rows.inputs)
     found = _permuted(winner, rows, [*parts, *together], seed)
-    names = {part.name for part in together}
-    left = len(parts) + len(together) - len(found)
+    alone, joined = found[: len(parts)], found[len(parts) :]
+    left = alone.count(None)
     notes = [f"{left} of {len(parts)} columns were not reached in time."] if left else []
     if together:
         notes.append(
@@ -97,8 +97,8 @@ def _columns(winner: Winner, rows: Rows, seed: int) -> Explanation:
         method="permutation",
         unit=_rise(winner.schema),
         rows=len(rows),
-        influences=tuple(each for each in found if each.name not in names),
-        together=tuple(each for each in found if each.name in names),
+        influences=importance.ranked(alone),
+        together=importance.ranked(joined),
         note=" ".join(notes),
     )
 
@@ -108,11 +108,11 @@ def _regions(winner: Winner, rows: Rows, seed: int, reason: str) -> Explanation:
     found = _permuted(winner, rows, importance.regions_of(name, height, width), seed)
     note = f"Regions of the image were shuffled: {reason}."
     return Explanation(
-        method="permutation", unit=_rise(winner.schema), rows=len(rows), influences=tuple(found), note=note
+        method="permutation", unit=_rise(winner.schema), rows=len(rows), influences=importance.ranked(found), note=note
     )
 
 
-def _permuted(winner: Winner, rows: Rows, parts: Sequence[importance.Part], seed: int) -> list[Influence]:
+def _permuted(winner: Winner, rows: Rows, parts: Sequence[importance.Part], seed: int) -> list[Influence | None]:
     session = load(winner.content)
     return importance.permutation(
         lambda inputs: run_in_slices(session, inputs), rows.inputs, rows.target, winner.schema.labels, parts, seed=seed
@@ -124,7 +124,7 @@ def _pixels(winner: Winner, rows: Rows, encoded: np.ndarray) -> Explained:
     assert isinstance(encoding, ImageEncoding)
     mean, scale = (np.asarray(each, dtype=np.float32)[:, None, None] for each in (encoding.mean, encoding.scale))
     black = np.broadcast_to(-mean / scale, encoded.shape[1:]).copy()
-    found, classes = attributions.of_images(winner.module, encoded, black)
+    found, classes = attributions.of_images(winner.module, encoded, black, classes=bool(winner.schema.labels))
     absolute = np.abs(found).sum(1)
     explanation = Explanation(
         method="integrated gradients",
@@ -160,7 +160,8 @@ def _words(winner: Winner, tokens: np.ndarray) -> Explanation:
     encoding = winner.encoding.features[0]
     assert isinstance(encoding, TextEncoding)
     vocabulary = len(encoding.words) + FIRST_WORD
-    scores, classes = attributions.of_texts(winner.module, tokens, vocabulary)
+    labels = winner.schema.labels
+    scores, classes = attributions.of_texts(winner.module, tokens, vocabulary, classes=bool(labels))
     tokens = tokens[: len(classes)]
     found = attributions.by_word(tokens, scores, classes, encoding.words)
     often = {key: values for key, values in found.items() if len(values) > 1} or found
@@ -169,7 +170,7 @@ def _words(winner: Winner, tokens: np.ndarray) -> Explanation:
     ]
     return Explanation(
         method="integrated gradients",
-        unit=LOGIT,
+        unit=LOGIT if labels else f"what a word adds to the answer, in standard deviations of {winner.schema.target}",
         rows=len(tokens),
         influences=tuple(sorted(influences, key=lambda each: -abs(each.mean))[:MOST_WORDS]),
         examples=tuple(

@@ -32,7 +32,7 @@ def importance_plot(explained: Explained) -> Figure:
         each.axis("off")
     for place, (label, values) in zip(axes[0], explanation.heat_maps.items(), strict=False):
         place.imshow(np.asarray(values), cmap="viridis")
-        place.set_title(label[:LONGEST_NAME], fontsize=8)
+        place.set_title(label[:LONGEST_NAME], fontsize=8, parse_math=False)
     for number, (image, attribution, label) in enumerate(explained.images):
         _example(axes[1, 2 * number], axes[1, 2 * number + 1], image, attribution, label)
     figure.suptitle(
@@ -65,6 +65,6 @@ def _name(each: Influence) -> str:
 
 def _example(left: Any, right: Any, image: np.ndarray, attribution: np.ndarray, label: str) -> None:
     left.imshow(image.squeeze(), cmap=None if image.squeeze().ndim > 2 else "gray")
-    left.set_title(f"as {label}"[:LONGEST_NAME] if label else "", fontsize=8)
+    left.set_title(f"as {label}"[:LONGEST_NAME] if label else "", fontsize=8, parse_math=False)
     most = float(np.abs(attribution).max()) or 1.0
     right.imshow(attribution, cmap="seismic", vmin=-most, vmax=most)

@@ -37,8 +37,8 @@ def confusion_matrix(counts: np.ndarray, labels: Sequence[object]) -> Figure:
     axes.set(xlabel="answered", ylabel="true", title="Confusion matrix")
     if len(labels) <= MOST_CLASSES_WITH_NUMBERS:
         names = [str(label)[:16] for label in labels]
-        axes.set_xticks(range(len(labels)), names, rotation=45, ha="right")
-        axes.set_yticks(range(len(labels)), names)
+        axes.set_xticks(range(len(labels)), names, rotation=45, ha="right", parse_math=False)
+        axes.set_yticks(range(len(labels)), names, parse_math=False)
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=colour)

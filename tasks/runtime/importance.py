@@ -27,6 +27,8 @@ RELATED = 0.8
 """Columns of at least this absolute rank correlation are shuffled together too."""
 MOST_COMPARED = 500
 """Columns whose correlations are looked at."""
+FEWEST_COMPARED = 20
+"""Rows; in fewer, columns rise and fall together by chance."""
 GRID = tuple(
     f"{down} {across}".replace("middle centre", "centre")
     for down, across in product(("top", "middle", "bottom"), ("left", "centre", "right"))
@@ -67,7 +69,7 @@ def related(parts: Sequence[Part], inputs: Inputs) -> list[Part]:
     from scipy.sparse.csgraph import connected_components
 
     numbers = [part for part in parts if inputs[part.places[0][0]].dtype.kind == "f"][:MOST_COMPARED]
-    if len(numbers) < 2:
+    if len(numbers) < 2 or len(_values(numbers[0], inputs)) < FEWEST_COMPARED:
         return []
     ranks = np.stack([_ranks(_values(part, inputs)) for part in numbers])
     lengths = np.linalg.norm(ranks, axis=1, keepdims=True)
@@ -97,11 +99,11 @@ def permutation(
     repeats: int = REPEATS,
     most_seconds: float = MOST_SECONDS,
     clock: Callable[[], float] = time.monotonic,
-) -> list[Influence]:
+) -> list[Influence | None]:
     """By how much shuffling each part worsens the answers: percentage points of accuracy, or RMSE.
 
-    Round after round over all parts, so that each has been asked once before any is asked again. Parts that were
-    not reached in time are missing; an influence may be a little below zero, which is noise.
+    Round after round over all parts, so that each has been asked once before any is asked again. One influence a part,
+    None for those that were not reached in time; it may be a little below zero, which is noise.
 
     Args:
         answer: What a batch of raw rows is answered with.
@@ -121,8 +123,12 @@ def permutation(
             break
         order = np.random.default_rng([seed, turn, place]).permutation(len(target))
         rises[place].append(_error(answer(shuffled(inputs, part, order)), target, labels) - usual)
-    found = [influence(part.name, rise) for part, rise in zip(parts, rises, strict=True) if rise]
-    return sorted(found, key=lambda each: -each.mean)
+    return [influence(part.name, rise) if rise else None for part, rise in zip(parts, rises, strict=True)]
+
+
+def ranked(found: Sequence[Influence | None]) -> tuple[Influence, ...]:
+    """Those that were reached, the strongest first."""
+    return tuple(sorted((each for each in found if each), key=lambda each: -each.mean))
 
 
 def shuffled(inputs: Inputs, part: Part, order: np.ndarray) -> dict[str, np.ndarray]:

@@ -36,6 +36,19 @@ REFUSED: dict[str, tuple[list[str], dict[str, Any], type[Exception], str]] = {
         DataError,
         "time column 't' is 'soon' in row 10 of data.csv, but must be a number or an ISO 8601 time",
     ),
+    "one word among numbers": (
+        ["t,a,label", *(f"{'oops' if i == 40 else i},{i},{i % 2}" for i in range(60))],
+        {"split_by": "time", "time_column": "t"},
+        DataError,
+        "time column 't' is 'oops' in row 41 of data.csv, but must be a number or an ISO 8601 time",
+    ),
+    "numbers beside times": (
+        ["t,a,label", *(f"{i if i < 9 else '2026-11-01'},{i},{i % 2}" for i in range(60))],
+        {"split_by": "time", "time_column": "t"},
+        DataError,
+        "time column 't' is '0' in row 1 of data.csv, but must be an ISO 8601 time "
+        "(2026-11-30T12:00:00), since not every row holds a number",
+    ),
     "boolean time": (
         ["t,a,label", *(f"{i % 3 > 0},{i},{i % 2}" for i in range(60))],
         {"split_by": "time", "time_column": "t"},

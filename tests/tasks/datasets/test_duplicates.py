@@ -37,6 +37,19 @@ def test_beyond_memory_the_counts_are_estimates(monkeypatch: pytest.MonkeyPatch)
     assert warning.startswith("about ") and abs(int(warning.split()[1]) - 20_000) < 2000
 
 
+@pytest.mark.parametrize("content", [3, 2**64 - 3])
+def test_one_content_in_more_rows_than_memory_holds_is_counted_exactly(content, monkeypatch):
+    monkeypatch.setattr(duplicates, "MOST_KEPT", 1000)
+    found = Duplicates()
+    for side in (0, 0, 2):
+        for _ in range(10):
+            found.add(np.full(500, content, dtype=np.uint64), np.full(500, side))
+    assert found.warnings() == (
+        "14999 rows repeat an earlier row",
+        "5000 rows of the test split also stand in train (100.0 %)",
+    )
+
+
 @given(st.lists(st.floats(allow_nan=False)))
 def test_distinct_counts_like_a_set(values: list[float]) -> None:
     assert distinct(np.array(values)) == len(set(values))

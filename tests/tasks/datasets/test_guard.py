@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from tasks.contracts.errors import DataError, InputError
 from tasks.contracts.schema import Feature, Schema
 from tasks.datasets.build import BuiltDataset, build_dataset
 from tasks.datasets.guard import Terms
+from tasks.datasets.preprocessing import build_preprocessor, encode
 
 SCHEMA = Schema(
     task="classification",
@@ -109,6 +111,39 @@ def test_a_row_that_breaks_two_rules_is_counted_under_the_first_column(tmp_path)
     assert dataset.warnings[0] == "1 of 81 rows break the contract and are in quarantine: column 'age' (number) in 1"
 
 
+BY_TIME = {"split_by": "time", "time_column": "t", "test_share": 0.1, "validation_share": 0.1}
+OF_TIME = Contract(
+    schema_=SCHEMA.model_copy(update={"features": (Feature(name="t", kind="number"), Feature(name="a", kind="number"))})
+)
+ORDERED = [(str(i), str(i), ("no", "yes")[i % 2]) for i in range(100)]
+
+
+def test_rows_that_are_put_aside_do_not_decide_where_time_is_cut(tmp_path):
+    late = [(str(200 + i), "old", "no") for i in range(8)]
+    source = csv_of(tmp_path, [*ORDERED, *late, ("oops", "1", "no")], "t,a,label")
+    dataset = built(tmp_path, source, Terms(OF_TIME, "quarantine", 0.2), features=("t", "a"), **BY_TIME)
+    assert dataset.rows == {"train": 80, "validation": 10, "test": 10}
+    assert pq.read_table(dataset.files["test"]).column("t").to_pylist() == list(range(90, 100))
+    assert dataset.held is not None and dataset.held.rows == 9
+
+
+@pytest.mark.parametrize("features", [("t", "a"), ()])
+def test_a_time_that_is_none_is_refused_by_its_own_row(features, tmp_path):
+    contract = OF_TIME
+    if not features:
+        schema = SCHEMA.model_copy(update={"features": (Feature(name="a", kind="number"),)})
+        contract = Contract(schema_=schema)
+    source = csv_of(tmp_path, [*ORDERED[:40], ("oops", "1", "no"), *ORDERED[41:]], "t,a,label")
+    with pytest.raises(DataError, match=r"column 't' is 'oops' in row 41 of data.csv, but"):
+        built(tmp_path, source, Terms(contract), features=features, **BY_TIME)
+
+
+def test_where_all_rows_break_the_contract_that_is_said_and_not_that_there_are_no_times(tmp_path):
+    source = csv_of(tmp_path, [(t, "old", label) for t, _, label in ORDERED], "t,a,label")
+    with pytest.raises(DataError, match="100 of 100 rows break the contract"):
+        built(tmp_path, source, Terms(OF_TIME, "quarantine"), features=("t", "a"), **BY_TIME)
+
+
 def test_more_than_the_allowed_share_is_refused_all_the_same(tmp_path):
     source = csv_of(tmp_path, [*GOOD, *[("old", "Oslo", "no")] * 20])
     with pytest.raises(
@@ -171,6 +206,52 @@ def test_truth_values_and_classes_of_numbers_are_still_read_beside_a_broken_cell
     }
 
 
+AMOUNTS = Schema(task="regression", features=(Feature(name="x", kind="number"),), target="y")
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_an_amount_to_predict_that_became_true_or_false_is_refused(form, tmp_path):
+    path = tmp_path / f"data.{form}"
+    frame = pd.DataFrame({"x": range(60), "y": [i % 2 == 0 for i in range(60)]})
+    frame.to_csv(path, index=False) if form == "csv" else frame.to_parquet(path)
+    with pytest.raises(DataError, match=r"column 'y' is .* row 1 of .* the contract of version 3 holds numbers there"):
+        built(tmp_path, path, Terms(Contract(schema_=AMOUNTS, version="3")))
+
+
+def test_one_true_among_amounts_to_predict_is_put_aside_and_among_features_a_one(tmp_path):
+    rows = [(str(i), str(i / 3)) for i in range(60)]
+    source = csv_of(tmp_path, [*rows, ("true", "1.5"), ("5", "true")], "x,y")
+    dataset = built(tmp_path, source, Terms(Contract(schema_=AMOUNTS), "quarantine"))
+    assert dataset.held is not None and [(each.column, each.rows) for each in dataset.held.breaks] == [("y", 1)]
+    assert (rows_of(dataset).x == 1).sum() == 2
+
+
+def test_classes_of_long_numbers_stay_apart_beside_a_broken_cell(tmp_path):
+    labels = (2**53, 2**53 + 1, 10**17 + 3)
+    schema = Schema(task="classification", features=(Feature(name="x", kind="number"),), target="y", labels=labels)
+    rows = [(str(i), str(labels[i % 3])) for i in range(90)]
+    bad = [("1", "none"), ("1", "inf"), ("1", "0.5"), ("1", f"{2**53}.5"), ("1", "7")]
+    source = csv_of(tmp_path, [*rows, ("1", " 9007199254740992"), *bad], "x,y")
+    dataset = built(tmp_path, source, Terms(Contract(schema_=schema), "quarantine"))
+    found = rows_of(dataset).y
+    assert found.dtype == "int64" and found.value_counts().to_dict() == dict(zip(labels, (31, 30, 30), strict=True))
+    assert dataset.held is not None
+    assert {(b.column, b.rule): b.rows for b in dataset.held.breaks} == {("y", "number"): 1, ("y", "label"): 4}
+
+
+def test_classes_written_as_floats_are_read_beside_a_broken_cell(tmp_path):
+    schema = AMOUNTS.model_copy(update={"task": "classification", "labels": (0, 1)})
+    rows = [(str(i), f"{i % 2}.0") for i in range(60)]
+    dataset = built(
+        tmp_path,
+        csv_of(tmp_path, [*rows, ("1", ""), ("1", "no")], "x,y"),
+        Terms(Contract(schema_=schema), "quarantine"),
+    )
+    assert rows_of(dataset).y.value_counts().to_dict() == {0: 30, 1: 30}
+    assert dataset.held is not None
+    assert {(b.column, b.rule): b.rows for b in dataset.held.breaks} == {("y", "empty"): 1, ("y", "number"): 1}
+
+
 def test_words_that_look_like_numbers_stay_the_words_they_are(tmp_path):
     schema = SCHEMA.model_copy(update={"features": (Feature(name="zip", kind="category"),)})
     rows = [(("07", "12")[i % 2], ("no", "yes")[i // 2 % 2]) for i in range(60)]
@@ -189,6 +270,19 @@ def test_empty_cells_pass_where_the_contract_fills_them_and_are_dropped_where_th
     assert sum(dropped.rows.values()) == 80 and dropped.held is None
     with pytest.raises(DataError, match="has no empty cell there"):
         built(tmp_path / "mean", source, Terms(CONTRACT), missing="mean")
+
+
+@pytest.mark.parametrize("missing", ["error", "drop", "mean"])
+def test_what_the_contract_fills_may_be_empty_in_the_next_one_whatever_the_form_does(missing, tmp_path):
+    filled = SCHEMA.model_copy(
+        update={"features": tuple(f.model_copy(update={"nullable": True}) for f in SCHEMA.features)}
+    )
+    terms = Terms(CONTRACT.model_copy(update={"schema_": filled}))
+    dataset = built(tmp_path, csv_of(tmp_path, GOOD), terms, missing=missing)
+    assert dataset.schema == filled
+    inputs = {"age": np.array([np.nan], np.float32), "city": np.array([""], object)}
+    encoded = encode(build_preprocessor(dataset.schema, dataset.encoding), inputs)
+    assert not encoded.any()  # the mean, and none of the words
 
 
 def test_a_column_that_the_contract_does_not_know_is_left_out_and_told(tmp_path):
@@ -232,6 +326,14 @@ def test_a_class_that_is_gone_is_refused(tmp_path):
         built(tmp_path, csv_of(tmp_path, [row for row in GOOD if row[2] == "no"]), Terms(CONTRACT))
 
 
+@pytest.mark.parametrize("choices", [{"missing": "mean"}, {"missing": "drop"}])
+def test_a_class_whose_rows_were_all_left_out_is_not_said_to_be_in_no_row(choices, tmp_path):
+    odd = "" if choices["missing"] == "drop" else "old"
+    rows = [(odd if row[2] == "yes" else row[0], *row[1:]) for row in GOOD]
+    with pytest.raises(DataError, match=r"class 'yes' is in no row of data.csv that was kept, but the contract of ver"):
+        built(tmp_path, csv_of(tmp_path, rows), Terms(CONTRACT, "quarantine", 0.9), **choices)
+
+
 @pytest.mark.parametrize("kind", ["datetime64[ns]", "int64"])
 def test_a_column_of_another_type_altogether_is_refused_in_parquet(kind, tmp_path):
     frame = pd.DataFrame(GOOD, columns=["age", "city", "label"]).assign(age=1, city=2)
@@ -245,8 +347,6 @@ def test_a_column_of_another_type_altogether_is_refused_in_parquet(kind, tmp_pat
 
 
 def test_images_of_another_shape_are_refused(tmp_path):
-    import numpy as np
-
     np.savez(tmp_path / "data.npz", x=np.zeros((40, 9, 8), np.uint8), y=np.arange(40) % 2)
     image = Schema(
         task="classification",

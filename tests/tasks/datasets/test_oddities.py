@@ -1,8 +1,11 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
+from tasks.datasets import summary
 from tasks.datasets.build import build_dataset
 
 Csv = Callable[..., Path]
@@ -21,6 +24,35 @@ def test_every_oddity_is_one_sentence(csv: Csv, tmp_path: Path) -> None:
         "feature 'leak' equals the target in every row: a label leak",
         "feature 'leak2' equals the target in every row: a label leak",
     }
+
+
+def odd(path: Path, folder: Path, **choices: Any) -> list[str]:
+    return [each for each in build_dataset(path, folder, **choices).warnings if "column" in each]
+
+
+def test_a_constant_column_is_told_though_its_mean_is_rounded_and_though_its_gaps_are_filled(
+    csv: Csv, tmp_path: Path
+) -> None:
+    path = csv("tenth,gaps,label", *(f"0.1,{5 if i % 9 else ''},{i % 2}" for i in range(1000)))
+    assert odd(path, tmp_path, missing="mean") == [
+        "column 'tenth' is constant in the training split",
+        "column 'gaps' is constant in the training split",
+    ]
+
+
+def test_a_key_is_told_whatever_type_its_numbers_are_kept_in(csv: Csv, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    path = csv("key,x,label", *(f"{i}.0,{random.normal()},{i % 2}" for i in range(200)))
+    assert odd(path, tmp_path) == ["column 'key' is different in almost every row: is it a key? exclude it"]
+
+
+def test_of_many_rows_a_key_is_told_by_a_sample_in_which_nothing_is_repeated(
+    csv: Csv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summary, "SAMPLE_ROWS", 100)
+    amounts = np.random.default_rng(0).integers(0, 2000, 3000)  # few of a hundred are repeated, but most of all
+    path = csv("key,amount,label", *(f"{i},{amount},{i % 2}" for i, amount in enumerate(amounts)))
+    assert odd(path, tmp_path) == ["column 'key' is different in every row of a sample of 100: is it a key? exclude it"]
 
 
 def test_words_that_equal_the_label_are_a_leak(csv: Csv, tmp_path: Path) -> None:

@@ -62,3 +62,14 @@ def test_keys_constants_empty_columns_and_few_rows_tell_nothing():
     assert warned(pd.DataFrame(odd | {"y": y}), classes=True) == []
     assert warned(pd.DataFrame({"one": 5.0, "none": np.nan, "y": RANDOM.normal(size=80)}), classes=False) == []
     assert warned(pd.DataFrame({"w": ["a", "b"] * 5, "y": [0, 1] * 5}), classes=True) == []
+
+
+def test_a_batch_is_scanned_once_however_many_values_a_column_has(monkeypatch):
+    scans = []
+    counted = np.bincount
+    monkeypatch.setattr(np, "bincount", lambda x, **more: scans.append(len(x)) or counted(x, **more))
+    feature = Feature(name="x", kind="number")
+    ties = Ties(Schema(task="classification", features=(feature,), target="y", labels=tuple(range(10))))
+    columns = {"x": RANDOM.integers(0, 100, 5000), "y": RANDOM.integers(0, 10, 5000)}
+    ties.update(pa.RecordBatch.from_pydict(columns))
+    assert scans == [5000]

@@ -7,7 +7,15 @@ from torch import nn
 
 from tasks.contracts.artifacts import Architecture
 from tasks.contracts.errors import ModelError
-from tasks.exporters.attributions import by_word, integrated_gradients, of_images, of_texts, pooled
+from tasks.exporters.attributions import (
+    MOST_SECONDS,
+    STEPS,
+    by_word,
+    integrated_gradients,
+    of_images,
+    of_texts,
+    pooled,
+)
 from tasks.models import zoo
 
 IMAGES = {family: Architecture(family=family, input_shape=(1, 8, 8), output_size=3, hidden_sizes=(8, 8))
@@ -65,6 +73,48 @@ def test_one_logit_speaks_for_the_class_that_is_answered():
     found, classes = of_images(module, images, np.zeros((1, 2, 2), np.float32))
     assert classes.tolist() == [1, 0]
     np.testing.assert_allclose(found.sum((1, 2, 3)), [4, 4])
+
+
+@pytest.mark.parametrize("family", TEXTS)
+def test_attributions_of_a_value_sum_to_what_it_gained_whatever_its_sign(family):
+    module = zoo.build(TEXTS[family].model_copy(update={"output_size": 1}), seed=0).eval()
+    (embedding,) = (each for each in module.modules() if isinstance(each, nn.Embedding) and each.num_embeddings == 20)
+    head = [each for each in module.modules() if isinstance(each, nn.Linear)][-1]
+    with torch.no_grad():
+        embedding.weight.mul_(10)
+        head.bias.fill_(-100.0)  # every answer is below zero
+    scores, classes = of_texts(module, TOKENS, 20, classes=False)
+    with torch.no_grad():
+        values = module(torch.from_numpy(TOKENS))
+        embedding.weight.zero_()
+        gained = (values - module(torch.from_numpy(TOKENS))).numpy()[:, 0]
+    assert (values < 0).all() and not classes.any()
+    np.testing.assert_allclose(scores.sum(1), gained, rtol=0.05, atol=0.02)
+
+
+def test_one_value_of_images_is_not_turned_round():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 1, bias=False))
+    with torch.no_grad():
+        module[1].weight.fill_(1.0)
+    images = np.stack([np.ones((1, 2, 2)), -np.ones((1, 2, 2))]).astype(np.float32)
+    found, _ = of_images(module, images, np.zeros((1, 2, 2), np.float32), classes=False)
+    np.testing.assert_allclose(found.sum((1, 2, 3)), [4, -4])
+
+
+class Slow(nn.Module):
+    """A second of its own time for each row with all its steps."""
+
+    seconds = 0.0
+
+    def forward(self, rows):
+        self.seconds += len(rows) / (STEPS + 1)
+        return torch.stack([rows.sum((1, 2, 3)), -rows.sum((1, 2, 3))], 1)
+
+
+def test_a_slow_network_is_asked_for_as_many_rows_as_fit_into_the_time():
+    module, images = Slow(), np.ones((128, 1, 2, 2), np.float32)
+    found, classes = of_images(module, images, np.zeros((1, 2, 2), np.float32), clock=lambda: module.seconds)
+    assert len(found) == len(classes) and 18 <= len(found) <= 20 and module.seconds <= MOST_SECONDS + 1e-6
 
 
 def test_a_network_without_gradients_is_refused_and_left_in_its_mode():

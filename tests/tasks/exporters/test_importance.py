@@ -1,4 +1,5 @@
 import io
+from functools import partial
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ from tasks.exporters.card import influence_table, model_card
 from tasks.exporters.importance import Explained, Winner, explain, rows_wanted
 from tasks.exporters.importance_plot import importance_plot
 from tasks.models import zoo
+from tasks.runtime import importance
 from tests.tasks.exporters import measured
 
 IMAGES = Schema(
@@ -94,6 +96,21 @@ def test_the_words_that_decide_are_told_with_their_class():
     assert found.examples[2].words == ("free", "free", "(unknown)") and found.examples[0].label == "spam"
 
 
+def test_words_of_a_regression_are_told_with_their_sign_and_in_its_unit():
+    module = torch.nn.Sequential(torch.nn.Embedding(5, 1), torch.nn.Flatten(), torch.nn.Linear(4, 1))
+    with torch.no_grad():
+        module[0].weight.copy_(torch.tensor([[0.0], [0.0], [1.0], [-3.0], [0.0]]))
+        module[2].weight.fill_(1.0)
+        module[2].bias.zero_()
+    schema = Schema(task="regression", features=TEXTS.features, target="price")
+    rows = Rows({"text": np.array(["", ""], dtype=object)}, np.array([1.0, -3.0]))
+    tokens = np.array([[2, 4, 0, 0], [3, 4, 0, 0]])
+    found = explain(Winner(b"", module, schema, OF_TEXTS), rows, tokens, seed=0).explanation
+    told = {each.words[0]: each.scores[0] for each in found.examples}
+    assert told == {"free": 1.0, "meeting": -3.0} and not any(each.label for each in found.examples)
+    assert found.unit == "what a word adds to the answer, in standard deviations of price"
+
+
 def test_a_network_that_cannot_be_explained_says_why():
     winner = Winner(b"", torch.nn.Linear(4, 2), TEXTS, OF_TEXTS)
     rows = Rows({"text": np.array([""], dtype=object)}, np.array([0]))
@@ -114,6 +131,44 @@ def test_the_step_explains_digits_and_not_a_winner_that_failed_its_gate(bench):
     assert found.method == "permutation" and found.influences[0].name == "pixel_3_3"
     failed = verdict.model_copy(update={"gate": measured.verdict(passed=False).gate})
     assert explain_step.fn(failed, bench.dataset, run).note == "Not explained: it failed its gate."
+
+
+def value_graph() -> bytes:
+    """The first of three columns is the answer."""
+    nodes = [helper.make_node("Gather", ["features", "place"], ["value"], axis=1)]
+    graph = helper.make_graph(
+        nodes, "value",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("value", TensorProto.FLOAT, ["n"])],
+        [helper.make_tensor("place", TensorProto.INT64, [], [0])],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    return model.SerializeToString()
+
+
+def of_three_columns() -> tuple[Winner, Rows]:
+    features = tuple(Feature(name=name, kind="number") for name in ("a", "b", "a + b"))
+    schema = Schema(task="regression", features=features, target="y")
+    rows = np.random.default_rng(0).normal(size=(ROWS, 3)).astype(np.float32)
+    rows[:, 1] = rows[:, 0]
+    winner = Winner(value_graph(), torch.nn.Identity(), schema, Encoding(features=()))
+    return winner, Rows({"features": rows}, rows[:, 0].astype(np.float64))
+
+
+def test_a_column_is_not_taken_for_the_columns_that_its_name_joins():
+    winner, rows = of_three_columns()
+    found = explain(winner, rows, np.zeros((0, 3)), seed=0).explanation
+    assert [each.name for each in found.influences] == ["a", "b", "a + b"] and found.influences[2].mean == 0
+    assert [each.name for each in found.together] == ["a + b"] and found.together[0].mean > 0
+
+
+def test_columns_that_were_not_reached_are_counted_without_those_that_are_joined(monkeypatch):
+    winner, rows = of_three_columns()
+    permutation = importance.permutation
+    monkeypatch.setattr(importance, "permutation", partial(permutation, most_seconds=0.0))
+    assert (
+        "3 of 3 columns were not reached in time." in explain(winner, rows, np.zeros((0, 3)), seed=0).explanation.note
+    )
 
 
 def linear_graph() -> bytes:
@@ -152,6 +207,14 @@ def test_bars_draw_names_as_they_are_and_any_number_of_them():
     figure.savefig(io.BytesIO(), format="png")
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert len(names) == 22 and all(len(name) <= 32 for name in names)
+
+
+def test_maps_and_examples_draw_the_names_of_classes_as_they_are():
+    name, image = "US$ \\frac$", np.ones((6, 6))
+    found = Explanation(method="integrated gradients", heat_maps={"all": ((1.0,),), name: ((1.0,),)})
+    figure = importance_plot(Explained(found, ((image, image, name),)))
+    figure.savefig(io.BytesIO(), format="png")
+    assert [axes.get_title() for axes in figure.axes[:4]] == ["all", name, f"as {name}", ""]
 
 
 def test_few_rows_are_fetched_for_a_wide_table():

@@ -22,10 +22,11 @@ def drawn(figure) -> np.ndarray:
         plots.learning_curve([0.0], [0.0]),
         plots.confusion_matrix(np.array([[9, 1], [2, 8]]), ("no", "yes")),
         plots.confusion_matrix(np.eye(30, dtype=int), range(30)),
+        plots.confusion_matrix(np.array([[9, 1], [2, 8]]), ("$x_$", "US$ \\frac$")),
         plots.residuals(np.arange(5.0), np.arange(5.0) + 1),
         plots.pareto(measured.verdict().measurements, "channels-50/static", "accuracy"),
     ],
-    ids=["learning curve", "one epoch", "confusion", "many classes", "residuals", "pareto"],
+    ids=["learning curve", "one epoch", "confusion", "many classes", "dollars", "residuals", "pareto"],
 )
 def test_a_plot_can_be_drawn_and_is_not_blank(figure):
     assert drawn(figure).std() > 5

@@ -7,7 +7,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from tasks.contracts.schema import Feature, Schema
 from tasks.contracts.signature import signature_of
-from tasks.runtime.importance import GRID, columns_of, permutation, regions_of, related, rows_for, shuffled
+from tasks.runtime.importance import GRID, columns_of, permutation, ranked, regions_of, related, rows_for, shuffled
 
 NAMES = ("a", "b", "c")
 PARTS = columns_of(
@@ -32,10 +32,10 @@ def test_it_agrees_with_scikit_learn_on_regression():
     theirs = permutation_importance(
         model, rows, target, scoring="neg_root_mean_squared_error", n_repeats=40, random_state=0
     )
-    ours = permutation(
+    ours = ranked(permutation(
         lambda inputs: {"value": model.predict(inputs["features"])},
         {"features": rows}, target, (), PARTS, seed=0, repeats=40,
-    )  # fmt: skip
+    ))  # fmt: skip
     assert [each.name for each in ours] == ["a", "b", "c"]
     np.testing.assert_allclose([each.mean for each in ours], theirs.importances_mean, rtol=0.03, atol=0.005)
 
@@ -46,10 +46,10 @@ def test_it_agrees_with_scikit_learn_on_classes():
     model = LogisticRegression().fit(rows, target)
     theirs = permutation_importance(model, rows, target, scoring="accuracy", n_repeats=40, random_state=0)
     labels = ("no", "yes")
-    ours = permutation(
+    ours = ranked(permutation(
         lambda inputs: {"label": np.asarray(labels, dtype=object)[model.predict(inputs["features"])]},
         {"features": rows}, target, labels, PARTS, seed=0, repeats=40,
-    )  # fmt: skip
+    ))  # fmt: skip
     found = {each.name: each.mean for each in ours}
     np.testing.assert_allclose([found[name] for name in NAMES], 100 * theirs.importances_mean, atol=1.0)
 
@@ -58,8 +58,9 @@ def test_the_same_seed_gives_the_same_figures_and_the_mean_lies_in_its_interval(
     rows = table()
     twice = [permutation(values([1, 2, 0]), {"features": rows}, rows @ [1, 2, 0], (), PARTS, seed=3) for _ in range(2)]
     assert twice[0] == twice[1]
-    assert all(each.low <= each.mean <= each.high and each.count == 5 for each in twice[0])
-    assert twice[0][-1].mean == 0
+    found = ranked(twice[0])
+    assert all(each.low <= each.mean <= each.high and each.count == 5 for each in found)
+    assert found[-1].mean == 0
 
 
 def test_columns_that_say_the_same_are_shuffled_together_too():
@@ -71,6 +72,13 @@ def test_columns_that_say_the_same_are_shuffled_together_too():
     moved = shuffled({"features": rows}, pair, order)["features"]
     np.testing.assert_array_equal(moved[:, :2], rows[order, :2])
     np.testing.assert_array_equal(moved[:, 2], rows[:, 2])
+
+
+def test_few_rows_relate_nothing():
+    features = tuple(Feature(name=str(each), kind="number") for each in range(20))
+    parts = columns_of(signature_of(Schema(task="regression", features=features, target="y")))
+    rows = np.random.default_rng(0).normal(size=(2, 20)).astype(np.float32)
+    assert related(parts, {"features": rows}) == []
 
 
 def test_constant_and_missing_columns_are_related_to_nothing():
@@ -94,8 +102,8 @@ def test_what_is_not_reached_in_time_is_missing():
     found = permutation(
         values([1, 1, 1]), {"features": rows}, rows.sum(1), (), PARTS, seed=0, most_seconds=3, clock=lambda: next(clock)
     )
-    assert {each.name for each in found} == {"a", "b"}
-    assert all(each.low == each.mean == each.high for each in found)
+    assert [each and each.name for each in found] == ["a", "b", None]
+    assert all(each.low == each.mean == each.high for each in ranked(found))
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (4, 5), (1, 3), (1, 1)])
