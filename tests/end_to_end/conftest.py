@@ -132,7 +132,7 @@ def command(*arguments: str) -> list[str]:
 def new_stack(home: Path) -> Stack:
     """A stack that is not started, on ports that are free now, below those that the system hands out."""
     while True:
-        base = random.randrange(11_000, 21_000)
+        base = random.randrange(12_000, 21_000)
         own = range(base, base + 8)
         if all(map(is_free, own)) and all(is_free(port + GRPC_OFFSET) for port in own):
             break

@@ -10,8 +10,8 @@ def findings(settings: Settings):
 
 
 def free_settings(tmp_path) -> Settings:
-    """On ports that the kernel gives to nobody, these plus 10000 included."""
-    return Settings(home=tmp_path / "home", prefect_port=21411, mlflow_port=21412, s3_port=21420, serving_port=21413)
+    """On ports that neither the kernel nor another test gives to anybody, these plus 10000 included."""
+    return Settings(home=tmp_path / "home", prefect_port=11811, mlflow_port=11812, s3_port=11820, serving_port=11813)
 
 
 def test_a_sound_machine_has_nothing_to_mend(tmp_path):
