@@ -6,8 +6,9 @@ from pathlib import Path
 
 from flows.search import search
 from flows.trial import in_process
-from tasks.contracts.artifacts import Run, Verdict
+from tasks.contracts.artifacts import Run
 from tasks.contracts.config import RetrainConfig
+from tasks.contracts.verdict import Verdict
 from tasks.convert import convert
 from tasks.evaluate import evaluate
 from tasks.explain import explain

@@ -6,8 +6,8 @@ from prefect import flow
 from pydantic import Field
 
 from tasks.appoint import appoint
-from tasks.contracts.artifacts import ModelVersion
 from tasks.contracts.config import ModelName
+from tasks.contracts.version import ModelVersion
 
 
 @flow(name="promote", flow_run_name="promote-{model_name}-version-{version}")

@@ -9,8 +9,8 @@ from flows.plan import announce
 from flows.run_name import run_name
 from flows.search import search
 from flows.tracked_run import tracked_run
-from tasks.contracts.artifacts import ModelVersion
 from tasks.contracts.config import RetrainConfig
+from tasks.contracts.version import ModelVersion
 from tasks.convert import convert
 from tasks.evaluate import evaluate
 from tasks.explain import explain

@@ -18,8 +18,9 @@ from flows.trial import Call, Handle, Trials, in_prefect
 from tasks.compressors.halving import rounds, survivors
 from tasks.compressors.plans import plans_of
 from tasks.compressors.schemes import FALLBACKS, Scheme
-from tasks.contracts.artifacts import Candidate, Dataset, Findings, Graph, Network, Plan, Run
+from tasks.contracts.artifacts import Candidate, Findings, Graph, Network, Plan, Run
 from tasks.contracts.config import RetrainConfig
+from tasks.contracts.dataset import Dataset
 from tasks.export import export
 from tasks.finetune import finetune
 from tasks.prune import prune

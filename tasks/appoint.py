@@ -2,7 +2,7 @@
 
 import getpass
 
-from tasks.contracts.artifacts import ModelVersion
+from tasks.contracts.version import ModelVersion
 from tasks.step import step
 
 

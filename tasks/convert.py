@@ -1,7 +1,9 @@
 """Convert: the winner in other formats, each with its own row beside the candidates."""
 
-from tasks.contracts.artifacts import Dataset, ExtraFormat, Run, Verdict
+from tasks.contracts.artifacts import Run
 from tasks.contracts.config import ExportConfig
+from tasks.contracts.dataset import Dataset
+from tasks.contracts.verdict import ExtraFormat, Verdict
 from tasks.recall import Recall
 from tasks.step import step
 

@@ -1,8 +1,10 @@
 """Evaluate: every candidate measured on ONNX Runtime, one winner inside the budget."""
 
-from tasks.contracts.artifacts import Dataset, Findings, Run, Verdict
+from tasks.contracts.artifacts import Findings, Run
 from tasks.contracts.config import EvaluateConfig
+from tasks.contracts.dataset import Dataset
 from tasks.contracts.signature import signature_of
+from tasks.contracts.verdict import Verdict
 from tasks.recall import Recall
 from tasks.runtime.budget import Budget, choose
 from tasks.step import step

@@ -1,6 +1,9 @@
 """Explain: which inputs drive the winner's answers."""
 
-from tasks.contracts.artifacts import Dataset, Explanation, Run, Verdict
+from tasks.contracts.artifacts import Run
+from tasks.contracts.dataset import Dataset
+from tasks.contracts.explanation import Explanation
+from tasks.contracts.verdict import Verdict
 from tasks.recall import Recall
 from tasks.step import step
 

@@ -1,7 +1,8 @@
 """Export: from a torch network to an ONNX graph that answers alike at every batch size."""
 
-from tasks.contracts.artifacts import Dataset, Graph, Network, Run
+from tasks.contracts.artifacts import Graph, Network, Run
 from tasks.contracts.config import ExportConfig
+from tasks.contracts.dataset import Dataset
 from tasks.recall import Recall
 from tasks.step import step
 

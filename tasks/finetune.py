@@ -1,7 +1,8 @@
 """Finetune: a smaller network that came through a round is trained on, zeros and all."""
 
-from tasks.contracts.artifacts import Dataset, Network, Run
+from tasks.contracts.artifacts import Network, Run
 from tasks.contracts.config import PruneConfig, TrainConfig
+from tasks.contracts.dataset import Dataset
 from tasks.recall import Recall
 from tasks.step import step
 

@@ -4,9 +4,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks.contracts.artifacts import Dataset, Run
+from tasks.contracts.artifacts import Run
 from tasks.contracts.config import IngestConfig
 from tasks.contracts.contract import Contract
+from tasks.contracts.dataset import Dataset
 from tasks.recall import Recall
 from tasks.step import step
 

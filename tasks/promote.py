@@ -5,10 +5,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tasks.contracts.artifacts import Dataset, ModelVersion, Run
+from tasks.contracts.artifacts import Run
 from tasks.contracts.config import PromoteConfig
+from tasks.contracts.dataset import Dataset
 from tasks.contracts.errors import ConflictError, InputError
 from tasks.contracts.manifest import Declined
+from tasks.contracts.version import ModelVersion
 from tasks.step import step
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """Prune: from the dense network to a smaller one, fine-tuned on the same data."""
 
-from tasks.contracts.artifacts import Dataset, Network, Plan, Run
+from tasks.contracts.artifacts import Network, Plan, Run
 from tasks.contracts.config import PruneConfig, TrainConfig
+from tasks.contracts.dataset import Dataset
 from tasks.recall import Recall
 from tasks.step import step
 

@@ -4,8 +4,12 @@ import getpass
 import tempfile
 from pathlib import Path
 
-from tasks.contracts.artifacts import Dataset, Explanation, ExtraFormat, ModelVersion, Run, Verdict
+from tasks.contracts.artifacts import Run
+from tasks.contracts.dataset import Dataset
+from tasks.contracts.explanation import Explanation
 from tasks.contracts.manifest import File
+from tasks.contracts.verdict import ExtraFormat, Verdict
+from tasks.contracts.version import ModelVersion
 from tasks.step import step
 
 

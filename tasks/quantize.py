@@ -3,8 +3,9 @@
 import onnx
 
 from tasks.compressors.schemes import NEED_ROWS, Scheme
-from tasks.contracts.artifacts import Candidate, Dataset, Graph, Run
+from tasks.contracts.artifacts import Candidate, Graph, Run
 from tasks.contracts.config import PruneConfig, QuantizeConfig, TrainConfig
+from tasks.contracts.dataset import Dataset
 from tasks.recall import Recall
 from tasks.step import step
 

@@ -4,8 +4,9 @@ import numpy as np
 import onnx
 
 from tasks.compressors.schemes import Scheme
-from tasks.contracts.artifacts import Candidate, Dataset, Network, Plan, Prospect, Run
+from tasks.contracts.artifacts import Candidate, Network, Plan, Prospect, Run
 from tasks.contracts.config import EvaluateConfig
+from tasks.contracts.dataset import Dataset
 from tasks.recall import Recall
 from tasks.step import step
 

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from tasks.contracts.artifacts import Dataset, Network, Run
+from tasks.contracts.artifacts import Network, Run
 from tasks.contracts.config import TrainConfig
+from tasks.contracts.dataset import Dataset
 from tasks.recall import Recall
 from tasks.step import step
 

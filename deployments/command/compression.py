@@ -10,9 +10,9 @@ from rich.console import Console
 
 from deployments.command import outcome
 from deployments.command.recipe import laid_over
-from tasks.contracts.artifacts import Verdict
 from tasks.contracts.config import RetrainConfig
 from tasks.contracts.errors import ConfigError
+from tasks.contracts.verdict import Verdict
 
 NO_NAME = re.compile(r"[^a-z0-9_-]+")
 

@@ -12,8 +12,9 @@ from rich.table import Table
 from deployments.local.home import Home
 from deployments.local.serving import curl_options
 from deployments.serving.named_features import keys_of
-from tasks.contracts.artifacts import Measurement, ModelVersion
 from tasks.contracts.manifest import Manifest
+from tasks.contracts.verdict import Measurement
+from tasks.contracts.version import ModelVersion
 
 CANDIDATE_FIELDS = ("name", "metric", "size_bytes", "compressed_bytes", "p50_ms", "p95_ms", "parity", "within_budget")
 

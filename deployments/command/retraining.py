@@ -20,10 +20,10 @@ from deployments.local.health import problem_of
 from deployments.local.home import Home
 from deployments.local.settings import Settings, read_settings
 from deployments.local.state import Addresses
-from tasks.contracts.artifacts import ModelVersion
 from tasks.contracts.config import RetrainConfig
 from tasks.contracts.errors import UnavailableError
 from tasks.contracts.manifest import Manifest
+from tasks.contracts.version import ModelVersion
 
 Flow = Callable[[RetrainConfig], ModelVersion]
 SERVED_SECONDS = 30.0

@@ -7,10 +7,11 @@ behind the journal and never leads it.
 from datetime import datetime
 from typing import Any, Literal
 
-from tasks.contracts.artifacts import Artifact, Gate
+from tasks.contracts.artifacts import Artifact
 from tasks.contracts.errors import IntegrityError
 from tasks.contracts.record import Record, canonical_json, sha256_hex
 from tasks.contracts.signature import Signature
+from tasks.contracts.verdict import Gate
 
 MANIFEST_TYPE = "application/vnd.ingot.manifest+json"
 JOURNAL_TYPE = "application/vnd.ingot.journal+json"

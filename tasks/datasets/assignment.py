@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from tasks.contracts.artifacts import Split
+from tasks.contracts.dataset import Split
 from tasks.contracts.errors import ConfigError, DataError, unknown_name
 from tasks.datasets import splits
 from tasks.datasets.fingerprint import uniform

@@ -12,8 +12,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from tasks.contracts.artifacts import Profile, Split
 from tasks.contracts.config import Format
+from tasks.contracts.dataset import Profile, Split
 from tasks.contracts.schema import Encoding, Schema
 from tasks.datasets.agreed import agreed, check_form, check_labels, check_source
 from tasks.datasets.assignment import SplitBy, assigner, reserved_columns

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.contracts.artifacts import Rule
 from tasks.contracts.contract import Contract
+from tasks.contracts.dataset import Rule
 from tasks.contracts.schema import Feature
 from tasks.datasets.column_types import is_number, is_words, numbers
 from tasks.datasets.conversion import as_numbers, as_truths, as_wholes

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.contracts.artifacts import Break, Rule
 from tasks.contracts.config import IngestConfig
 from tasks.contracts.contract import Contract
+from tasks.contracts.dataset import Break, Rule
 from tasks.contracts.errors import DataError
 from tasks.datasets.agreed import CHANGE
 from tasks.datasets.assignment import Batch, batches

@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from tasks.contracts.artifacts import Split
+from tasks.contracts.dataset import Split
 from tasks.contracts.errors import DataError
 from tasks.datasets.source import PART_NAMES, Part, Source, batch_rows, image_column, open_bytes
 

@@ -14,7 +14,7 @@ from typing import IO, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from tasks.contracts.artifacts import Split
+from tasks.contracts.dataset import Split
 from tasks.contracts.errors import DataError
 from tasks.datasets.source import PART_NAMES, Part, Source, batch_rows, first_line, image_column
 

@@ -5,7 +5,7 @@ Above 262,144 training rows (fewer in wide tables) the histogram of a number is 
 
 import numpy as np
 
-from tasks.contracts.artifacts import ColumnProfile, Profile
+from tasks.contracts.dataset import ColumnProfile, Profile
 from tasks.datasets.duplicates import distinct
 from tasks.datasets.summary import (
     CategorySummary,

@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal, cast
 import numpy as np
 import pyarrow as pa
 
-from tasks.contracts.artifacts import Split
+from tasks.contracts.dataset import Split
 from tasks.contracts.errors import DataError
 
 BATCH_BYTES = 1 << 24

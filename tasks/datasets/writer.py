@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.contracts.artifacts import Split
+from tasks.contracts.dataset import Split
 from tasks.contracts.errors import IngotError
 from tasks.datasets.column_types import is_words
 from tasks.datasets.source import batch_rows, row_bytes

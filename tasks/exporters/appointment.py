@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from tasks.contracts.artifacts import Dataset, DatasetManifest
+from tasks.contracts.dataset import Dataset, DatasetManifest
 from tasks.contracts.errors import InputError, IntegrityError, UnavailableError
 from tasks.contracts.manifest import JournalEntry, Manifest
 from tasks.exporters.contest import Decision, decide

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from tasks.contracts.artifacts import DatasetManifest, Explanation, ExtraFormat, Influence, Measurement, Verdict
+from tasks.contracts.dataset import DatasetManifest
+from tasks.contracts.explanation import Explanation, Influence
+from tasks.contracts.verdict import ExtraFormat, Measurement, Verdict
 
 COLUMNS = (
     "candidate", "metric", "95 % interval", "drop", "bytes", "compressed", "p50 ms", "p95 ms", "parity", "front",

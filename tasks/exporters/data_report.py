@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from tasks.contracts.artifacts import ColumnProfile, Dataset, DatasetManifest, Run
+from tasks.contracts.artifacts import Run
 from tasks.contracts.config import IngestConfig
 from tasks.contracts.contract import Contract
+from tasks.contracts.dataset import ColumnProfile, Dataset, DatasetManifest
 
 MOST_COLUMNS = 100
 SPANS_BEYOND = 1.0

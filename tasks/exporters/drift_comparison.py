@@ -12,8 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.contracts.artifacts import Split
 from tasks.contracts.config import DriftConfig
+from tasks.contracts.dataset import Split
 from tasks.contracts.drift import DriftReport
 from tasks.contracts.errors import DataError
 from tasks.contracts.manifest import Manifest

@@ -13,10 +13,11 @@ import numpy as np
 import onnx
 from torch import nn
 
-from tasks.contracts.artifacts import Artifact, Candidate, ExtraFormat
+from tasks.contracts.artifacts import Artifact, Candidate
 from tasks.contracts.errors import ConfigError, GraphError
 from tasks.contracts.schema import Encoding, Schema
 from tasks.contracts.signature import signature_of
+from tasks.contracts.verdict import ExtraFormat
 from tasks.datasets.preprocessing import encode
 from tasks.exporters import litert_environment, litert_file, openvino_ir
 from tasks.exporters.network_part import network_of

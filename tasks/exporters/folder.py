@@ -4,8 +4,11 @@ import json
 import tempfile
 from pathlib import Path
 
-from tasks.contracts.artifacts import Dataset, Explanation, ExtraFormat, Run, Verdict
+from tasks.contracts.artifacts import Run
+from tasks.contracts.dataset import Dataset
 from tasks.contracts.errors import IngotError
+from tasks.contracts.explanation import Explanation
+from tasks.contracts.verdict import ExtraFormat, Verdict
 from tasks.exporters.card import model_card
 from tasks.exporters.plots import pareto as plot
 from tasks.exporters.run_report import pareto

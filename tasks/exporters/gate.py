@@ -1,7 +1,7 @@
 """Whether a winner may be published, and why it is the winner, in words."""
 
-from tasks.contracts.artifacts import Gate
 from tasks.contracts.config import EvaluateConfig
+from tasks.contracts.verdict import Gate
 from tasks.runtime.budget import Choice
 from tasks.runtime.scoring import Score
 

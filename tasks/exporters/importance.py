@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from tasks.contracts.artifacts import Example, Explanation, Influence
 from tasks.contracts.errors import GraphError, ModelError
+from tasks.contracts.explanation import Example, Explanation, Influence
 from tasks.contracts.schema import Encoding, ImageEncoding, Schema, TextEncoding
 from tasks.contracts.signature import signature_of
 from tasks.datasets.nodes import FIRST_WORD

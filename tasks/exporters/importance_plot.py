@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tasks.contracts.artifacts import Explanation, Influence
+from tasks.contracts.explanation import Explanation, Influence
 from tasks.exporters.importance import Explained
 
 MOST_BARS = 20

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.contracts.artifacts import Hop
 from tasks.contracts.schema import Encoding
+from tasks.contracts.verdict import Hop
 from tasks.exporters.parity import VALUE_TOLERANCE, Agreement, agreement
 
 GOLDEN_ROWS = 256

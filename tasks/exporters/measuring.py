@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.contracts.artifacts import Candidate, Dropped, Measurement
+from tasks.contracts.artifacts import Candidate, Dropped
 from tasks.contracts.schema import Encoding, Schema
+from tasks.contracts.verdict import Measurement
 from tasks.exporters.ledger import Answers, Chain, golden, ledger
 from tasks.exporters.parity import agreement
 from tasks.runtime import budget as budgets

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.figure import Figure
 
-from tasks.contracts.artifacts import Measurement
+from tasks.contracts.verdict import Measurement
 from tasks.runtime.pareto import front, loss
 
 SIZE_INCHES = (6.4, 4.2)

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks.contracts.artifacts import DatasetManifest, Measurement, Run, Verdict
+from tasks.contracts.artifacts import Run
+from tasks.contracts.dataset import DatasetManifest
+from tasks.contracts.verdict import Measurement, Verdict
 from tasks.exporters import plots
 from tasks.exporters.card import model_card
 from tasks.runtime import metrics

@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime
 
-from tasks.contracts.artifacts import Dataset, Run, Verdict
+from tasks.contracts.artifacts import Run
+from tasks.contracts.dataset import Dataset
 from tasks.contracts.manifest import File, GoldenBatch, Lineage, Manifest
+from tasks.contracts.verdict import Verdict
 from tasks.stores.provenance import git_sha
 
 

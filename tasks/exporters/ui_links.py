@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
-from tasks.contracts.artifacts import ModelVersion
+from tasks.contracts.version import ModelVersion
 from tasks.exporters.ui_report import key_of, leave
 
 SERVING_PORT = "8080"

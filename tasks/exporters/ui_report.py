@@ -14,7 +14,9 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import PrefectException
 
-from tasks.contracts.artifacts import Explanation, ExtraFormat, Measurement, Run, Verdict
+from tasks.contracts.artifacts import Run
+from tasks.contracts.explanation import Explanation
+from tasks.contracts.verdict import ExtraFormat, Measurement, Verdict
 from tasks.exporters.card import dropped_list, formats_table, influence_table, ledger_table
 
 

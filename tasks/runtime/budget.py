@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from tasks.contracts.artifacts import Hop, Measurement
+from tasks.contracts.verdict import Hop, Measurement
 
 REFERENCE = "dense/none"
 """Dense fp32: what every other candidate is held against, and what is published when none keeps the budget."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnxruntime
 
-from tasks.contracts.artifacts import Conditions
+from tasks.contracts.verdict import Conditions
 
 INT8_FLAGS = (
     "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8",  # x86

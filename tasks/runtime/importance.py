@@ -12,7 +12,7 @@ from itertools import pairwise, product
 
 import numpy as np
 
-from tasks.contracts.artifacts import Influence
+from tasks.contracts.explanation import Influence
 from tasks.contracts.signature import Signature
 from tasks.runtime import metrics
 from tasks.runtime.scoring import Outputs, correct

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tasks.contracts.artifacts import Measurement
+from tasks.contracts.verdict import Measurement
 
 
 def front(costs: ArrayLike) -> NDArray[np.bool_]:

@@ -2,9 +2,10 @@
 
 from pathlib import PurePosixPath
 
-from tasks.contracts.artifacts import Dataset, DatasetManifest, Run
+from tasks.contracts.artifacts import Run
 from tasks.contracts.config import IngestConfig
 from tasks.contracts.contract import Contract, Span
+from tasks.contracts.dataset import Dataset, DatasetManifest
 from tasks.contracts.errors import InputError
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from tasks.contracts.artifacts import Dataset, DatasetManifest, Quarantine, Split
+from tasks.contracts.dataset import Dataset, DatasetManifest, Quarantine, Split
 from tasks.contracts.errors import IntegrityError
 from tasks.contracts.record import sha256_hex
 from tasks.datasets.build import BuiltDataset

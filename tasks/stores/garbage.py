@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal, NamedTuple
 
-from tasks.contracts.artifacts import Artifact, DatasetManifest
+from tasks.contracts.artifacts import Artifact
+from tasks.contracts.dataset import DatasetManifest
 from tasks.contracts.errors import IntegrityError
 from tasks.contracts.manifest import Manifest
 from tasks.contracts.record import sha256_hex

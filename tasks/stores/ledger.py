@@ -5,9 +5,9 @@ A step that was known is entered with what it took when it was done.
 
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.contracts.artifacts import Verdict
 from tasks.contracts.errors import IntegrityError
 from tasks.contracts.result import Cost, LedgerRow
+from tasks.contracts.verdict import Verdict
 from tasks.stores.results import about, latest_names, latest_result
 from tasks.stores.s3 import Store
 

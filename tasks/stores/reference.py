@@ -2,7 +2,7 @@
 
 from pathlib import PurePosixPath
 
-from tasks.contracts.artifacts import Dataset, DatasetManifest
+from tasks.contracts.dataset import Dataset, DatasetManifest
 from tasks.contracts.errors import InputError, IntegrityError, unknown_name
 from tasks.contracts.manifest import JournalEntry, Manifest
 from tasks.stores.journal import Journal

@@ -10,7 +10,8 @@ from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.contracts.artifacts import Artifact, Dataset, DatasetManifest
+from tasks.contracts.artifacts import Artifact
+from tasks.contracts.dataset import Dataset, DatasetManifest
 from tasks.contracts.record import sha256_hex
 from tasks.contracts.result import Result
 from tasks.stores.s3 import Store

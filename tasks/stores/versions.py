@@ -1,7 +1,10 @@
 """Model versions as the flow and the command see them: a journal entry and where to look it up."""
 
-from tasks.contracts.artifacts import Dataset, ModelVersion, Run, Verdict
+from tasks.contracts.artifacts import Run
+from tasks.contracts.dataset import Dataset
 from tasks.contracts.manifest import JournalEntry, key_of
+from tasks.contracts.verdict import Verdict
+from tasks.contracts.version import ModelVersion
 from tasks.stores import registry, tracking
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store

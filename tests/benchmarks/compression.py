@@ -28,8 +28,9 @@ from rich.table import Table
 from flows.search import search
 from flows.trial import in_process
 from tasks.compressors.plans import plans_of
-from tasks.contracts.artifacts import Dataset, Network, Run
+from tasks.contracts.artifacts import Network, Run
 from tasks.contracts.config import RetrainConfig
+from tasks.contracts.dataset import Dataset
 from tasks.export import export
 from tasks.exporters.onnx_graph import assemble
 from tasks.ingest import ingest

@@ -25,10 +25,14 @@ import onnxruntime  # noqa: F401 (for the children)
 import pandas as pd
 from onnx import TensorProto, helper
 
-from tasks.contracts.artifacts import Dataset, Explanation, ModelVersion, Run, Verdict
+from tasks.contracts.artifacts import Run
 from tasks.contracts.config import PromoteConfig
+from tasks.contracts.dataset import Dataset
 from tasks.contracts.errors import IngotError, UnavailableError
+from tasks.contracts.explanation import Explanation
 from tasks.contracts.signature import signature_of
+from tasks.contracts.verdict import Verdict
+from tasks.contracts.version import ModelVersion
 from tasks.datasets.build import build_dataset
 from tasks.exporters import card, contest, golden, statement  # noqa: F401 (for the children)
 from tasks.promote import promote

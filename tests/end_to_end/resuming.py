@@ -21,8 +21,8 @@ from flows.search import search
 from flows.tracked_run import tracked_run
 from flows.trial import in_process
 from tasks import recall
-from tasks.contracts.artifacts import ModelVersion
 from tasks.contracts.config import RetrainConfig
+from tasks.contracts.version import ModelVersion
 from tasks.convert import convert
 from tasks.evaluate import evaluate
 from tasks.explain import explain

@@ -7,8 +7,9 @@ import pytest
 
 from flows.search import search
 from flows.trial import Ready
-from tasks.contracts.artifacts import Architecture, Artifact, Candidate, Dataset, Graph, Network, Prospect, Run
+from tasks.contracts.artifacts import Architecture, Artifact, Candidate, Graph, Network, Prospect, Run
 from tasks.contracts.config import RetrainConfig
+from tasks.contracts.dataset import Dataset
 from tasks.contracts.errors import GraphError, ModelError, UnavailableError
 
 RUN = Run(model_name="m", seed=0, config_digest="c", code_digest="k", mlflow_run_id="")

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.contracts.artifacts import Artifact, Dataset, Network, Run
+from tasks.contracts.artifacts import Artifact, Network, Run
 from tasks.contracts.config import TrainConfig
+from tasks.contracts.dataset import Dataset
 from tasks.contracts.record import sha256_hex
 from tasks.datasets.build import build_dataset
 from tasks.models import zoo

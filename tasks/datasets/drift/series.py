@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tasks.contracts.artifacts import DatasetManifest
 from tasks.contracts.config import DriftConfig
+from tasks.contracts.dataset import DatasetManifest
 from tasks.contracts.drift import Role
 from tasks.contracts.errors import DataError
 from tasks.contracts.schema import CategoryEncoding, Schema

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.contracts.artifacts import Split
+from tasks.contracts.dataset import Split
 from tasks.contracts.errors import DataError
 from tasks.contracts.schema import FeatureKind, Schema
 from tasks.stores.tracking.client import address, answered, client, page, silent, unless

@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from tasks.contracts.artifacts import Gate
 from tasks.contracts.manifest import File, GoldenBatch, Lineage, Manifest
 from tasks.contracts.schema import Feature, Schema
 from tasks.contracts.signature import signature_of
+from tasks.contracts.verdict import Gate
 from tasks.runtime.session import load
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store

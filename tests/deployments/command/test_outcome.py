@@ -15,10 +15,11 @@ from deployments.command.outcome import (
     write_example,
 )
 from deployments.local.home import Home
-from tasks.contracts.artifacts import Gate, Measurement, ModelVersion
 from tasks.contracts.manifest import GoldenBatch, Lineage, Manifest
 from tasks.contracts.schema import Feature, Schema
 from tasks.contracts.signature import signature_of
+from tasks.contracts.verdict import Gate, Measurement
+from tasks.contracts.version import ModelVersion
 
 
 def measured(name: str, **facts) -> Measurement:

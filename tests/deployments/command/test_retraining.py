@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from deployments.command.retraining import await_service, retrain_and_show
-from tasks.contracts.artifacts import ModelVersion
 from tasks.contracts.config import RetrainConfig
 from tasks.contracts.errors import DataError, UnavailableError
+from tasks.contracts.version import ModelVersion
 from tests.deployments.local.servers import answering
 
 VERSION = ModelVersion(model="digits", version="3", seq=1, status="published")

@@ -20,11 +20,12 @@ from deployments.serving.app import App
 from deployments.serving.library import Library
 from deployments.serving.server import carrier
 from deployments.serving.watcher import Watcher
-from tasks.contracts.artifacts import Artifact, Gate
+from tasks.contracts.artifacts import Artifact
 from tasks.contracts.errors import IntegrityError, UnavailableError
 from tasks.contracts.manifest import File, GoldenBatch, Lineage, Manifest
 from tasks.contracts.schema import Feature, Schema
 from tasks.contracts.signature import signature_of
+from tasks.contracts.verdict import Gate
 from tasks.runtime.session import load
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Versioned

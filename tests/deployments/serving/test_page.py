@@ -12,8 +12,9 @@ from deployments.serving.app import App
 from deployments.serving.docs import laid_out
 from deployments.serving.library import Library
 from deployments.serving.watcher import Watcher
-from tasks.contracts.artifacts import Artifact, Gate
+from tasks.contracts.artifacts import Artifact
 from tasks.contracts.manifest import File
+from tasks.contracts.verdict import Gate
 
 VOID = {"meta", "input", "br", "link"}
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.contracts.artifacts import ColumnProfile
+from tasks.contracts.dataset import ColumnProfile
 from tasks.datasets import summary
 from tasks.datasets.build import build_dataset
 from tasks.datasets.reader import read_split

@@ -1,22 +1,11 @@
 """Records of a small evaluation, for tests of what is written about one."""
 
-from tasks.contracts.artifacts import (
-    Architecture,
-    Artifact,
-    Candidate,
-    Conditions,
-    DatasetManifest,
-    Dropped,
-    Gate,
-    Hop,
-    Measurement,
-    Network,
-    Profile,
-    Verdict,
-)  # fmt: skip
+from tasks.contracts.artifacts import Architecture, Artifact, Candidate, Dropped, Network
+from tasks.contracts.dataset import DatasetManifest, Profile
 from tasks.contracts.manifest import File, GoldenBatch, Lineage, Manifest
 from tasks.contracts.schema import Encoding, Feature, NumberEncoding, Schema
 from tasks.contracts.signature import Signature, signature_of
+from tasks.contracts.verdict import Conditions, Gate, Hop, Measurement, Verdict  # fmt: skip
 
 SCHEMA = Schema(task="classification", features=(Feature(name="age", kind="number"),), target="bought", labels=(0, 1))
 ARTIFACT = Artifact(uri="s3://b/blobs/sha256/aa", sha256="aa", size_bytes=1000, chunks=("aa",))

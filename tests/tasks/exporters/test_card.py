@@ -1,4 +1,4 @@
-from tasks.contracts.artifacts import ExtraFormat
+from tasks.contracts.verdict import ExtraFormat
 from tasks.exporters.card import model_card
 from tests.tasks.exporters import measured
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tasks.contracts.artifacts import Artifact, DatasetManifest, Quarantine
+from tasks.contracts.artifacts import Artifact
+from tasks.contracts.dataset import DatasetManifest, Quarantine
 from tasks.datasets.build import BuiltDataset, build_dataset
 from tasks.datasets.guard import Terms
 from tasks.exporters.data_report import data_report, far_off

@@ -7,7 +7,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from tasks.contracts.artifacts import Architecture, Explanation, Influence
+from tasks.contracts.artifacts import Architecture
+from tasks.contracts.explanation import Explanation, Influence
 from tasks.contracts.schema import Encoding, Feature, ImageEncoding, Schema, TextEncoding
 from tasks.datasets.reader import Rows
 from tasks.explain import explain as explain_step

@@ -1,4 +1,4 @@
-from tasks.contracts.artifacts import ModelVersion
+from tasks.contracts.version import ModelVersion
 from tasks.exporters.ui_links import links
 
 VERSION = ModelVersion(

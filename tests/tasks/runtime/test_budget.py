@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.contracts.artifacts import Hop, Measurement
+from tasks.contracts.verdict import Hop, Measurement
 from tasks.runtime.budget import REFERENCE, Budget, choose, drop, excesses, judged
 
 DROPS = {"drop": 1.7, "drop_low": 0.9, "drop_high": 2.5}

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from onnx import TensorProto, helper
 
-from tasks.contracts.artifacts import Dataset, Gate
+from tasks.contracts.dataset import Dataset
 from tasks.contracts.manifest import File, GoldenBatch, JournalEntry, Lineage, Manifest
 from tasks.contracts.signature import Signature, Tensor
+from tasks.contracts.verdict import Gate
 from tasks.datasets.build import build_dataset
 from tasks.stores import rebuild, registry, tracking
 from tasks.stores.datasets import put_dataset

@@ -6,9 +6,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.contracts.artifacts import Dataset, DatasetManifest, Run
+from tasks.contracts.artifacts import Run
 from tasks.contracts.config import IngestConfig
 from tasks.contracts.contract import Contract
+from tasks.contracts.dataset import Dataset, DatasetManifest
 from tasks.contracts.errors import InputError
 from tasks.contracts.record import canonical_json, sha256_hex
 from tasks.datasets.build import build_dataset

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.contracts.artifacts import DatasetManifest
 from tasks.contracts.config import PromoteConfig
+from tasks.contracts.dataset import DatasetManifest
 from tasks.contracts.errors import IntegrityError
 from tasks.contracts.manifest import Declined
 from tasks.stores.declined import decline

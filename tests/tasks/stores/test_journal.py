@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from tasks.contracts.artifacts import Gate
 from tasks.contracts.errors import ConfigError, ConflictError, InputError, IntegrityError
 from tasks.contracts.manifest import (
     JOURNAL_TYPE,
@@ -23,6 +22,7 @@ from tasks.contracts.manifest import (
     Pointer,
 )
 from tasks.contracts.signature import Signature
+from tasks.contracts.verdict import Gate
 from tasks.stores.chain import BEGINNING
 from tasks.stores.journal import Journal
 from tasks.stores.pem import new_key

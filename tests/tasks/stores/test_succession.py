@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts.artifacts import Gate
 from tasks.contracts.errors import ConflictError, InputError, IntegrityError
 from tasks.contracts.manifest import JournalEntry
+from tasks.contracts.verdict import Gate
 from tasks.stores.history import champion_at, predecessor, publication_of
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store

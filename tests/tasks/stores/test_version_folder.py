@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.contracts.artifacts import Gate
 from tasks.contracts.errors import IngotError, InputError, IntegrityError
 from tasks.contracts.manifest import File, GoldenBatch, Lineage, Manifest
 from tasks.contracts.signature import Signature
+from tasks.contracts.verdict import Gate
 from tasks.stores.journal import Journal
 from tasks.stores.s3 import Store
 from tasks.stores.version_folder import find, pull, read
