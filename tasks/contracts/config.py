@@ -12,7 +12,8 @@ from tasks.contracts.secrets import OPEN, open_address
 
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Format = Literal["auto", "csv", "parquet", "jsonl", "npz", "idx", "images", "text"]
+KnownFormat = Literal["csv", "parquet", "jsonl", "npz", "idx", "images", "text"]
+Format = Literal["auto", KnownFormat]
 Open = (AfterValidator(open_address), Field(json_schema_extra={"pattern": OPEN}))
 Address = Annotated[str, *Open]
 """Where a source lies, told without a secret; Prefect's server holds the pattern against what is typed."""

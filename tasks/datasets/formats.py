@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-from tasks.contracts.config import Format
+from tasks.contracts.config import Format, KnownFormat
 from tasks.contracts.errors import DataError
 from tasks.datasets.idx import is_idx, open_idx
 from tasks.datasets.images import open_images
@@ -13,8 +12,7 @@ from tasks.datasets.source import PART_NAMES, Source, in_order, open_bytes, stem
 from tasks.datasets.tabular import open_table
 from tasks.datasets.text import open_text
 
-Known = Literal["csv", "parquet", "jsonl", "npz", "idx", "images", "text"]
-SUFFIXES: dict[str, Known] = {
+SUFFIXES: dict[str, KnownFormat] = {
     ".csv": "csv",
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -28,7 +26,7 @@ SUFFIXES: dict[str, Known] = {
     ".jpg": "images",
     ".jpeg": "images",
 }
-FIRST_BYTES: dict[bytes, Known] = {
+FIRST_BYTES: dict[bytes, KnownFormat] = {
     b"PAR1": "parquet",
     b"PK\x03\x04": "npz",
     b"\x89PNG": "images",
@@ -71,7 +69,7 @@ def open_source(path: Path, format: Format, max_bytes: int) -> Source:
             return open_table(path.name, files, form)
 
 
-def detect(path: Path) -> Known:
+def detect(path: Path) -> KnownFormat:
     """The format of a file, or of what a folder holds.
 
     Raises:
@@ -92,7 +90,7 @@ def detect(path: Path) -> Known:
     raise DataError(f"{path.name} holds nothing usable, but must hold data: {MEND}")
 
 
-def _detect_file(path: Path) -> Known:
+def _detect_file(path: Path) -> KnownFormat:
     named = _named_format(path)
     if named:
         return named
@@ -104,7 +102,7 @@ def _detect_file(path: Path) -> Known:
     raise DataError(f"{path.name} is of no known format, but must be: {MEND}")
 
 
-def _named_format(path: Path) -> Known | None:
+def _named_format(path: Path) -> KnownFormat | None:
     if is_idx(path):
         return "idx"
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
@@ -112,7 +110,7 @@ def _named_format(path: Path) -> Known | None:
     return _tabbed_format(path) if last == ".tsv" else SUFFIXES.get(last)
 
 
-def _tabbed_format(path: Path) -> Known:
+def _tabbed_format(path: Path) -> KnownFormat:
     """Of a .tsv: `label<TAB>text` lines if the first has one tab and no header's words, else a table."""
     with open_bytes(path) as file:
         first = file.readline(LOOK_BYTES).decode("utf-8", errors="replace").strip("\r\n")
@@ -125,7 +123,7 @@ def _visible_files(folder: Path) -> list[Path]:
     return in_order(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
-def _files_of(path: Path, form: Known) -> Sequence[Path]:
+def _files_of(path: Path, form: KnownFormat) -> Sequence[Path]:
     """The files to read: those named after splits alone, if there are such."""
     if not path.is_dir():
         return [path]
