@@ -10,7 +10,7 @@ from tasks.step import step
 def appoint(model_name: str, version: str, reason: str, margin: float | None) -> ModelVersion:
     """Make a version champion, if it wins the contest where a margin is given: journal, pointer, then the alias."""
     from tasks.exporters.appointment import promote_version
-    from tasks.exporters.events import emit
+    from tasks.exporters.events import PROMOTED, emit
     from tasks.stores import registry
     from tasks.stores.history import publication_of
     from tasks.stores.journal import Journal
@@ -20,7 +20,7 @@ def appoint(model_name: str, version: str, reason: str, margin: float | None) ->
     publication = publication_of(journal, version)
     made = promote_version(journal, publication, actor=getpass.getuser(), reason=reason, margin=margin)
     if made.changed:
-        emit("ingot.version.promoted", model_name, made.reason, version=version)
+        emit(PROMOTED, model_name, made.reason, version=version)
     # Not an error, since that would be tried again: somebody may have rolled back by then. The reconciler sees to it.
     waits = f"; MLflow's alias follows at the next reconciliation: {made.alias_waits}" if made.alias_waits else ""
     return ModelVersion(

@@ -42,7 +42,7 @@ def _decided(
     challenger: ModelVersion, dataset: Dataset, config: PromoteConfig, run: Run, journal: "Journal"
 ) -> ModelVersion:
     from tasks.exporters.contest import decide
-    from tasks.exporters.events import emit
+    from tasks.exporters.events import PROMOTED, emit
     from tasks.stores import registry, tracking
     from tasks.stores.datasets import opened
     from tasks.stores.declined import decline, find_declined
@@ -80,7 +80,7 @@ def _decided(
     failpoint("promote.after_challenger")
     if decision.promoted:
         crown(journal, "promote", publication, actor=getpass.getuser(), reason=decision.reason, instead_of=standing)
-        emit("ingot.version.promoted", run.model_name, decision.reason, version=challenger.version)
+        emit(PROMOTED, run.model_name, decision.reason, version=challenger.version)
     else:
         now = datetime.now(UTC).isoformat()
         held_against = standing.manifest if standing else ""

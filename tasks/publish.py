@@ -22,7 +22,7 @@ def publish(
     A winner that fails its gate is rejected: nothing is written.
     """
     from tasks.exporters.card import model_card
-    from tasks.exporters.events import emit
+    from tasks.exporters.events import REJECTED, emit
     from tasks.exporters.golden import golden_batch
     from tasks.exporters.statement import manifest_of
     from tasks.runtime.vetting import vet_graph
@@ -38,7 +38,7 @@ def publish(
     from tasks.stores.versions import describe, rejected, run_key, tag_committed
 
     if not verdict.gate.passed:
-        emit("ingot.version.rejected", run.model_name, verdict.gate.reason, winner=verdict.winner.name)
+        emit(REJECTED, run.model_name, verdict.gate.reason, winner=verdict.winner.name)
         return rejected(verdict, run)
     failpoint("publish.before_anything")
     store, key = Store.from_environment(run.bucket, run.prefix), run_key(run, dataset)

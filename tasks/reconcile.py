@@ -11,7 +11,7 @@ def reconcile(model_name: str) -> list[Agreement]:
     All pointers come first: they need no MLflow. Then MLflow is told what killed processes left to tell.
     """
     from tasks.contracts.errors import ConflictError, InputError, IntegrityError
-    from tasks.exporters.events import emit
+    from tasks.exporters.events import PROMOTED, emit
     from tasks.stores import reconciliation
     from tasks.stores.journal import Journal
     from tasks.stores.s3 import Store
@@ -31,7 +31,7 @@ def reconcile(model_name: str) -> list[Agreement]:
         except (IntegrityError, InputError, ConflictError) as error:
             agreement = reconciliation.broken(model, error)
         for request in agreement.granted:
-            emit("ingot.version.promoted", model, f"{request.found}: {request.done}", version=request.version)
+            emit(PROMOTED, model, f"{request.found}: {request.done}", version=request.version)
         found[model] = agreement.model_copy(update={"findings": (*findings, *agreement.findings)})
     for model, finding in reconciliation.end_phantoms(model_name):
         agreement = found.get(model, Agreement(model=model))

@@ -12,14 +12,14 @@ def watch() -> list[Sighting]:
     from prefect.logging import get_run_logger
 
     from tasks.exporters.deployments import watched_deployments
-    from tasks.exporters.events import tell
+    from tasks.exporters.events import CHANGED, tell
     from tasks.stores.s3 import Store
     from tasks.stores.watching import look
 
     store = Store.from_environment()
     found = []
     for each in watched_deployments():
-        changed = partial(tell, "ingot.data.changed", each.model, deployment=each.deployment)
+        changed = partial(tell, CHANGED, each.model, deployment=each.deployment)
         found.append(look(store, each, changed))
     for sighting in found:
         if sighting.reason:

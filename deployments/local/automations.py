@@ -18,7 +18,7 @@ from deployments.local.health import ask_prefect
 from deployments.local.settings import read_settings
 from tasks.contracts.errors import ConfigError, IngotError, UnavailableError
 from tasks.exporters.deployments import watched_in
-from tasks.exporters.events import DEPLOYMENT
+from tasks.exporters.events import CHANGED, DEPLOYMENT, DRIFTED, PROMOTED, REJECTED
 
 if TYPE_CHECKING:
     from prefect.automations import AutomationCore, EventTrigger
@@ -28,13 +28,9 @@ TAG = "ingot"
 ZOMBIES = "ingot-zombies"
 PAGE = 200
 FLOWS = ["retrain", "promote", "reconcile", "watch", "drift", "compress"]
-STARTERS = {"drift": "ingot.drift.detected", "new-data": "ingot.data.changed"}
+STARTERS = {"drift": DRIFTED, "new-data": CHANGED}
 FAILURES = ("Failed", "Crashed", "TimedOut")
-NEWS = {
-    "rejected": "ingot.version.rejected",
-    "drifted": "ingot.drift.detected",
-    "promoted": "ingot.version.promoted",
-}
+NEWS = {"rejected": REJECTED, "drifted": DRIFTED, "promoted": PROMOTED}
 ONE_LINE = "|default('no reason given', true)|string|replace('\\r', ' ')|replace('\\n', ' ')|truncate(300)"
 FAILED = (
     "{{ deployment.name }}: {{ flow_run.state.name|lower }}",

@@ -8,7 +8,6 @@ from tasks.contracts.errors import InputError, UnavailableError
 from tasks.exporters import drift_report, events
 from tasks.stores import tracking
 
-DETECTED = "ingot.drift.detected"
 MOST_COLUMNS = 50
 
 
@@ -24,12 +23,11 @@ def tell(report: DriftReport, flow_run_id: str = "", flow_run_url: str = "") -> 
         The report, with a note if MLflow or Prefect did not take it.
     """
     figure = drift_report.picture(report)
-    run_url, trouble = "", ""
+    run_url, notes = "", list(report.notes)
     try:
         run_url = _track(report, figure, flow_run_id, flow_run_url)
     except (UnavailableError, InputError) as error:
-        trouble = f"MLflow does not have this report: {error}"
-    notes = [trouble] if trouble else []
+        notes.append(f"MLflow does not have this report: {error}")
     if report.drifted:
         names = [column.name[:200] for column in drift_report.in_order(report.columns) if column.drifted]
         facts: dict[str, Any] = {
@@ -38,9 +36,9 @@ def tell(report: DriftReport, flow_run_id: str = "", flow_run_url: str = "") -> 
             "rows": report.rows,
             "report": run_url,
         }
-        if not events.tell(DETECTED, report.model, report.reason, **facts):
+        if not events.tell(events.DRIFTED, report.model, report.reason, **facts):
             notes.append("Prefect was not told: no run starts on this")
-    report = report.model_copy(update={"notes": (*report.notes, *notes)})
+    report = report.model_copy(update={"notes": tuple(notes)})
     if flow_run_id:
         _show(report, run_url, figure)
     return report

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+PROMOTED, REJECTED = "ingot.version.promoted", "ingot.version.rejected"
+DRIFTED, CHANGED = "ingot.drift.detected", "ingot.data.changed"
 REASON_CHARACTERS = 500
 DEPLOYMENT = "ingot.deployment"
 """Label of an event's resource, where it concerns one deployment of a model alone."""
@@ -11,7 +13,7 @@ def emit(event: str, model: str, reason: str, **facts: Any) -> None:
     """Sends an event about a model, without waiting; never fails a run, and does nothing where no server is named.
 
     Args:
-        event: As `ingot.version.promoted`.
+        event: As `PROMOTED`.
         model: Its name; the event's resource is `ingot.model.<name>`.
         reason: Why, in one line.
         facts: More of the payload; plain JSON.
@@ -31,7 +33,7 @@ def tell(event: str, model: str, reason: str, deployment: str = "", **facts: Any
     """Sends an event on which runs start, and waits until the server has it; False if it does not take it.
 
     Args:
-        event: As `ingot.data.changed`.
+        event: As `CHANGED`.
         model: Its name; the event's resource is `ingot.model.<name>`.
         reason: Why, in one line.
         deployment: Which one of the model's it concerns; empty is any.
