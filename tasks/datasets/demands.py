@@ -92,7 +92,7 @@ class Demand:
         return mask
 
 
-def demands_of(contract: Contract, missing: str) -> tuple[Demand, ...]:
+def demands_of(contract: Contract, missing: str = "error") -> tuple[Demand, ...]:
     """One a feature, in order, and the target's last.
 
     Args:

@@ -140,11 +140,9 @@ class Guard:
         self._file.abandon()
 
     def _typed(self, source: Source) -> Source:
-        as_words = [
+        source = source.in_words(
             name for name, demand in self._demands.items() if demand.read_as(source.columns.field(name).type) is None
-        ]
-        if as_words and source.as_words is not None:
-            source = source.as_words(frozenset(as_words))
+        )
         return replace(source, columns=pa.schema([self._kept(source, field) for field in source.columns]))
 
     def _kept(self, source: Source, field: pa.Field) -> pa.Field:

@@ -67,6 +67,11 @@ class Source:
     as_words: Callable[[frozenset[str]], "Source"] | None = None
     """The source with these columns read as words, as they are written; None where each cell has a type of its own."""
 
+    def in_words(self, names: Iterable[str]) -> "Source":
+        """The source with these columns read as words, if there are any and its cells have no types of their own."""
+        chosen = frozenset(names)
+        return self.as_words(chosen) if chosen and self.as_words else self
+
 
 def stem(path: Path) -> str:
     """The name up to its first dot, in lower case: what says which side a file is.

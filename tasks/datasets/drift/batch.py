@@ -9,10 +9,9 @@ import pyarrow as pa
 from tasks.contracts.schema import Feature, Schema
 from tasks.contracts.signature import signature_of
 from tasks.datasets.column_types import is_words, numbers
+from tasks.datasets.facts import LARGEST
 from tasks.datasets.labels import as_label, is_missing
 from tasks.datasets.reader import raw_values
-
-LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)

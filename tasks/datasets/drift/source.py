@@ -8,9 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.contracts.config import Format
+from tasks.contracts.contract import Contract
 from tasks.contracts.errors import DataError
 from tasks.contracts.schema import Feature, Schema
 from tasks.datasets.column_types import is_number, is_words
+from tasks.datasets.demands import demands_of
 from tasks.datasets.drift.batch import Batch, batch_of
 from tasks.datasets.formats import open_source
 from tasks.datasets.source import Source, TypesTooNarrow, batch_rows, row_bytes
@@ -65,11 +67,9 @@ def _batches(source: Source, schema: Schema) -> Iterator[Batch]:
 
 def _typed(source: Source, schema: Schema) -> Source:
     """The source with words where the champion learned words, also where all that are left look like something else."""
-    wanted = {feature.name for feature in schema.features if feature.kind in ("category", "text")}
-    if any(isinstance(label, str) for label in schema.labels) and set(schema.labels) != {"false", "true"}:
-        wanted.add(schema.target)
-    odd = frozenset(f.name for f in source.columns if f.name in wanted and not is_words(f.type))
-    return source.as_words(odd) if odd and source.as_words else source
+    types = dict(zip(source.columns.names, source.columns.types, strict=True))
+    words = [demand for demand in demands_of(Contract(schema_=schema)) if demand.holds == "words"]
+    return source.in_words(d.column for d in words if d.column in types and d.read_as(types[d.column]) is None)
 
 
 def _check(source: Source, feature: Feature) -> None:

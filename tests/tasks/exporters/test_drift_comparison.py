@@ -51,6 +51,17 @@ def patients(rows: int = 442, seed: int = 0) -> pd.DataFrame:
     return pd.read_csv(DATA / "diabetes.csv").sample(rows, replace=True, random_state=seed).astype(float)
 
 
+@pytest.fixture
+def learn(store, tmp_path):
+    """Makes a champion of a frame."""
+
+    def learned(model: str, frame: pd.DataFrame, **knobs) -> None:
+        frame.to_csv(tmp_path / "learned.csv", index=False)
+        enthrone(store, model, tmp_path / "learned.csv", **knobs)
+
+    return learned
+
+
 def moved(report) -> set[str]:
     return {column.name for column in report.columns if column.drifted}
 
@@ -221,25 +232,23 @@ def test_the_samples_of_the_time_asked_for_are_judged(judge, store):
     assert longer.rows == 400 and "bmi" in moved(longer)
 
 
-def test_what_the_server_sampled_lies_on_the_same_side_of_every_edge(store, judge, tmp_path):
+def test_what_the_server_sampled_lies_on_the_same_side_of_every_edge(store, judge, learn):
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"price": rng.choice([0.1, 0.2, 0.3, 0.7, 9.99], 2000), "target": rng.normal(size=2000)})
-    table.to_csv(tmp_path / "decimals.csv", index=False)
-    enthrone(store, "decimals", tmp_path / "decimals.csv", task="regression")
+    learn("decimals", table, task="regression")
     told = table[["price"]].astype(np.float32).astype(np.float64)
     sampled(store, "decimals", told, datetime.fromisoformat(NOW) - timedelta(hours=1))
     assert not judge("decimals", None).drifted
 
 
-def test_a_long_tail_has_values_that_training_never_saw(store, judge, tmp_path):
+def test_a_long_tail_has_values_that_training_never_saw(judge, learn):
     rng = np.random.default_rng(0)
 
     def streets(rows: int, prefix: str = "s") -> pd.DataFrame:
         named = [f"{prefix}{number}" for number in rng.zipf(1.5, rows)]
         return pd.DataFrame({"street": named, "x": rng.normal(size=rows), "target": rng.normal(size=rows)})
 
-    streets(4000).to_csv(tmp_path / "streets.csv", index=False)
-    enthrone(store, "streets", tmp_path / "streets.csv", task="regression")
+    learn("streets", streets(4000), task="regression")
     for _ in range(3):
         report = judge("streets", streets(1000))
         assert not report.drifted and report.columns[0].unseen > 0.03
@@ -255,7 +264,7 @@ WORDS = {
 
 
 @pytest.mark.parametrize("column", WORDS)
-def test_words_stay_words_where_all_that_are_left_look_like_something_else(store, judge, tmp_path, column):
+def test_words_stay_words_where_all_that_are_left_look_like_something_else(judge, learn, column):
     usual, rare = WORDS[column]
     rng = np.random.default_rng(0)
 
@@ -266,14 +275,13 @@ def test_words_stay_words_where_all_that_are_left_look_like_something_else(store
 
     first = table(1000)
     first.loc[first.index % 50 == 0, column] = rare
-    first.to_csv(tmp_path / "first.csv", index=False)
-    enthrone(store, f"words-{column}", tmp_path / "first.csv", task="regression")
+    learn(f"words-{column}", first, task="regression")
     report = judge(f"words-{column}", table(400))
     assert not report.drifted, report.reason
 
 
 @pytest.mark.parametrize("kind", ["words", "truths"])
-def test_labels_are_read_as_they_were_learned(store, judge, tmp_path, kind):
+def test_labels_are_read_as_they_were_learned(judge, learn, kind):
     rng = np.random.default_rng(0)
     usual, extra = {"words": (["01", "02"], "AB"), "truths": (["true", "false"], "true")}[kind]
 
@@ -282,18 +290,16 @@ def test_labels_are_read_as_they_were_learned(store, judge, tmp_path, kind):
 
     first = table(1000)
     first.loc[first.index % 50 == 0, "target"] = extra
-    first.to_csv(tmp_path / "first.csv", index=False)
-    enthrone(store, f"labels-{kind}", tmp_path / "first.csv", task="classification")
+    learn(f"labels-{kind}", first, task="classification")
     assert "target" not in moved(judge(f"labels-{kind}", table(400)))
 
 
-def test_gaps_that_training_dropped_are_no_drift_and_twice_as_many_are(store, judge, tmp_path):
+def test_gaps_that_training_dropped_are_no_drift_and_twice_as_many_are(judge, learn):
     def gaps(rows: int, share: float, seed: int) -> pd.DataFrame:
         frame = patients(rows, seed)
         return frame.assign(bmi=frame["bmi"].mask(np.random.default_rng(seed).random(rows) < share))
 
-    gaps(2000, 0.15, 0).to_csv(tmp_path / "gaps.csv", index=False)
-    enthrone(store, "gaps", tmp_path / "gaps.csv", missing="drop")
+    learn("gaps", gaps(2000, 0.15, 0), missing="drop")
     assert not judge("gaps", gaps(500, 0.15, 1)).drifted
     (bmi,) = (column for column in judge("gaps", gaps(500, 0.3, 2)).columns if column.name == "bmi")
     assert bmi.findings[0].startswith("missing 1")
